@@ -1,0 +1,27 @@
+#include "kernel/dev/power.hpp"
+
+#include "kernel/riscv/csr.hpp"
+#include "kernel/riscv/machine.hpp"
+#include "kernel/riscv/memory_map.hpp"
+#include "kernel/riscv/sbi.hpp"
+
+namespace faultline {
+
+void power_off(std::uint16_t status) {
+  // QEMU's SRST always exits with 0. Both a store of (status << 16) | 0x3333 and of 0x5555 to the test device
+  // end it.
+  if (status != 0 && machine.test_finisher) {
+    constexpr std::uint32_t kFail = 0x3333;
+    *reinterpret_cast<volatile std::uint32_t*>(mmio(Pa::checked(machine.test_finisher->start))) =
+        static_cast<std::uint32_t>(status) << 16 | kFail;
+  }
+  sbi::reset(sbi::ResetType::Shutdown, status == 0 ? sbi::ResetReason::None : sbi::ResetReason::Failure);
+  for (;;) csr::wait_for_interrupt();
+}
+
+void reboot() {
+  sbi::reset(sbi::ResetType::ColdReboot, sbi::ResetReason::None);
+  power_off(1);
+}
+
+}  // namespace faultline

@@ -1,0 +1,48 @@
+#include "kernel/dev/virtio_devices.hpp"
+
+#include "kernel/dev/console.hpp"
+#include "kernel/dev/random.hpp"
+#include "kernel/dev/virtio_block.hpp"
+#include "kernel/dev/virtio_random.hpp"
+#include "kernel/lib/heap.hpp"
+
+namespace faultline {
+namespace {
+
+// Drivers live until the power goes off. One line says why a device is left alone; its memory is kept then,
+// for a device that has been told of it.
+template <class Driver>
+Driver* start(const MmioDevice& slot, const char* what) {
+  Result<Box<Driver>> driver = make_box<Driver>(slot);
+  if (!driver) return nullptr;
+  Driver* started = driver->release();
+  if (const Result<> outcome = started->start(); !outcome) {
+    print("faultline: {} at {:#x} does not work: {}\n", what, slot.base.value(), describe(outcome.error()));
+    return nullptr;
+  }
+  return started;
+}
+
+VirtioRandom* randomness = nullptr;
+
+}  // namespace
+
+BlockDevice* start_virtio_devices(std::span<const MmioDevice> slots) {
+  BlockDevice* disk = nullptr;
+  for (const MmioDevice& slot : slots) {
+    switch (VirtioMmio(slot).kind()) {
+      case VirtioMmio::Kind::Block:
+        if (disk == nullptr) disk = start<VirtioBlock>(slot, "disk");
+        break;
+      case VirtioMmio::Kind::Entropy:
+        if (randomness == nullptr) randomness = start<VirtioRandom>(slot, "source of randomness");
+        break;
+      default:
+        break;
+    }
+  }
+  if (randomness != nullptr) set_entropy_source([] { randomness->request(); });
+  return disk;
+}
+
+}  // namespace faultline

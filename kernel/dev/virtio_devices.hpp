@@ -1,0 +1,16 @@
+#pragma once
+// Finds the virtio devices of the board.
+
+#include <span>
+
+#include "kernel/dev/block_device.hpp"
+#include "kernel/dev/mmio_device.hpp"
+
+namespace faultline {
+
+/// Probes the slots: takes the first disk and the first source of randomness, and prints one line for each
+/// device that does not work. The interrupt controller is ready. Requests to the disk sleep, so they come
+/// from threads. Returns the disk, which lives forever, or null when there is none.
+BlockDevice* start_virtio_devices(std::span<const MmioDevice> slots);
+
+}  // namespace faultline

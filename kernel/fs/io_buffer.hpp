@@ -1,0 +1,89 @@
+#pragma once
+// The memory at the other end of a read or write: a user's, reached through its pager, or the kernel's own.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <span>
+
+#include "kernel/lib/result.hpp"
+
+namespace faultline {
+
+/// A cursor over the caller's memory. Files put bytes into it (read) or get bytes from it (write). Both may
+/// fault pages in, so they may sleep and may take the locks that a page fault takes: a file never calls them
+/// while it holds a lock that loading one of its own pages needs.
+class IoBuffer {
+ public:
+  IoBuffer(const IoBuffer&) = delete;
+  IoBuffer& operator=(const IoBuffer&) = delete;
+
+  /// Bytes of the caller's request that have not been transferred.
+  std::size_t remaining() const { return remaining_; }
+  /// Bytes transferred since the buffer was made.
+  std::size_t transferred() const { return transferred_; }
+
+  /// File to caller: copies min(bytes.size(), remaining()). On BadAddress what was copied before the bad page
+  /// has been counted.
+  [[nodiscard]] Result<> put(std::span<const std::byte> bytes) {
+    return advance(copy_to_caller(bytes.first(std::min(bytes.size(), remaining_))));
+  }
+
+  /// Caller to file: fills min(bytes.size(), remaining()) bytes. Errors as put.
+  [[nodiscard]] Result<> get(std::span<std::byte> bytes) {
+    return advance(copy_from_caller(bytes.first(std::min(bytes.size(), remaining_))));
+  }
+
+  /// What a read or write returns after its last step ended with `result`: the bytes moved since `before`
+  /// (transferred() at its start), and the error only if there are none.
+  [[nodiscard]] Result<std::size_t> outcome(std::size_t before, Result<> result) const {
+    if (!result && transferred_ == before) return failure(result.error());
+    return transferred_ - before;
+  }
+
+ protected:
+  struct Copied {
+    std::size_t bytes;
+    Result<> result;  // an error when fewer than asked were copied
+  };
+  explicit IoBuffer(std::size_t size) : remaining_(size) {}
+  ~IoBuffer() = default;
+
+ private:
+  /// Copy at the cursor; `bytes` is no longer than what remains. The base advances by what they report.
+  virtual Copied copy_to_caller(std::span<const std::byte> bytes) = 0;
+  virtual Copied copy_from_caller(std::span<std::byte> bytes) = 0;
+
+  Result<> advance(Copied copied) {
+    remaining_ -= copied.bytes;
+    transferred_ += copied.bytes;
+    return copied.result;
+  }
+
+  std::size_t remaining_;
+  std::size_t transferred_ = 0;
+};
+
+/// Memory of the kernel itself: never faults, never fails.
+class KernelIoBuffer final : public IoBuffer {
+ public:
+  /// For reading from a file.
+  explicit KernelIoBuffer(std::span<std::byte> memory) : IoBuffer(memory.size()), memory_(memory.data()) {}
+  /// For writing to a file.
+  explicit KernelIoBuffer(std::span<const std::byte> memory)
+      : IoBuffer(memory.size()), memory_(const_cast<std::byte*>(memory.data())) {}
+
+ private:
+  Copied copy_to_caller(std::span<const std::byte> bytes) override {
+    std::memcpy(memory_ + transferred(), bytes.data(), bytes.size());
+    return {bytes.size(), {}};
+  }
+  Copied copy_from_caller(std::span<std::byte> bytes) override {
+    std::memcpy(bytes.data(), memory_ + transferred(), bytes.size());
+    return {bytes.size(), {}};
+  }
+
+  std::byte* memory_;
+};
+
+}  // namespace faultline

@@ -1,0 +1,31 @@
+#pragma once
+// The texts of /proc. The formats are those of Linux (Documentation/filesystems/proc.rst), so that programs
+// written for it find what they look for.
+
+#include "kernel/fs/proc_source.hpp"
+#include "kernel/fs/proc_text.hpp"
+
+namespace faultline::proc {
+
+/// Writes a file about the whole system.
+using SystemText = void (*)(ProcSource& source, WindowSink& sink);
+/// Writes a file about one process. NoSuchProcess when it is gone.
+using ProcessText = Result<> (*)(ProcSource& source, ProcessId id, WindowSink& sink);
+
+struct SystemFile {
+  std::string_view name;
+  SystemText text;
+};
+struct ProcessFile {
+  std::string_view name;
+  ProcessText text;
+};
+
+std::span<const SystemFile> system_files();
+std::span<const ProcessFile> process_files();
+
+/// A path for people: of a file as seen from the root, "pipe:[N]" for a pipe, with " (deleted)" when no name
+/// is left.
+Result<std::size_t> describe_file(Inode& inode, std::span<char> space);
+
+}  // namespace faultline::proc

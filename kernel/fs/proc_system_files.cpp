@@ -1,0 +1,114 @@
+// Files of /proc about the whole system.
+
+#include "kernel/fs/buffer_cache.hpp"
+#include "kernel/fs/file_system.hpp"
+#include "kernel/fs/path.hpp"
+#include "kernel/fs/proc_files.hpp"
+#include "kernel/mm/statistics.hpp"
+
+namespace faultline::proc {
+namespace {
+
+constexpr std::uint64_t kibibytes(std::uint64_t frames) { return frames * kPageSize / 1024; }
+
+void memory_information(ProcSource& source, WindowSink& sink) {
+  const SystemReport system = source.system();
+  const std::uint64_t buffers = BufferCache::total_bytes() / 1024;
+  const auto line = [&](std::string_view name, std::uint64_t value) {
+    format_to(sink, "{:<16}{:>8} kB\n", name, value);
+  };
+  line("MemTotal:", kibibytes(system.total_frames));
+  line("MemFree:", kibibytes(system.free_frames));
+  line("MemAvailable:", kibibytes(system.free_frames + system.cached_frames));
+  line("Buffers:", buffers);
+  line("Cached:", kibibytes(system.cached_frames));
+  line("SwapTotal:", 0);
+  line("SwapFree:", 0);
+}
+
+void counters(ProcSource& source, WindowSink& sink) {
+  const SystemReport system = source.system();
+  format_to(sink, "nr_free_pages {}\n", system.free_frames);
+  format_to(sink, "nr_file_pages {}\n", system.cached_frames);
+  for (std::size_t i = 0; i < kCounters; ++i)
+    format_to(sink, "{} {}\n", kCounterNames[i], counter_total(static_cast<Counter>(i)));
+}
+
+void processors(ProcSource& source, WindowSink& sink) {
+  for (std::uint32_t i = 0; const auto hart = source.hart(i); ++i)
+    format_to(sink, "processor\t: {}\nhart\t\t: {}\nisa\t\t: {}\nmmu\t\t: sv39\n\n", i, hart->hart_id,
+              hart->isa);
+}
+
+void uptime(ProcSource& source, WindowSink& sink) {
+  const SystemReport system = source.system();
+  const auto seconds = [&](std::uint64_t milliseconds, char end) {
+    format_to(sink, "{}.{:02}{}", milliseconds / 1000, milliseconds % 1000 / 10, end);
+  };
+  seconds(system.uptime_milliseconds, ' ');
+  seconds(system.idle_milliseconds, '\n');
+}
+
+void statistics(ProcSource& source, WindowSink& sink) {
+  const SystemReport system = source.system();
+  // Times are in 1/100 s. What is not idle is not told apart here.
+  const auto line = [&](std::uint64_t all, std::uint64_t idle) {
+    idle = std::min(all, idle);
+    format_to(sink, " 0 0 {} {} 0 0 0 0 0 0\n", all - idle, idle);
+  };
+  const std::uint64_t all = system.uptime_milliseconds / 10;
+  sink.write("cpu ");
+  line(all * system.harts, system.idle_milliseconds / 10);
+  for (std::uint32_t i = 0; const auto hart = source.hart(i); ++i) {
+    format_to(sink, "cpu{}", i);
+    line(all, hart->idle_milliseconds / 10);
+  }
+  format_to(sink, "ctxt {}\nbtime {}\nprocesses {}\nprocs_running {}\nprocs_blocked {}\n",
+            system.context_switches, system.boot_time_seconds, system.processes_created, system.running,
+            system.blocked);
+}
+
+void load_average(ProcSource& source, WindowSink& sink) {
+  const SystemReport system = source.system();
+  for (const std::uint64_t load : system.load_hundredths)
+    format_to(sink, "{}.{:02} ", load / 100, load % 100);
+  format_to(sink, "{}/{} {}\n", system.running, system.threads, system.newest);
+}
+
+void mounts(ProcSource&, WindowSink& sink) {
+  for_each_mount([&](FileSystem& mounted) {
+    char space[256];
+    std::string_view path = "/";
+    if (Inode* covered = mounted.covered()) {
+      const Ref<Inode> root = root_directory();
+      const Result<std::size_t> length = path_of(*covered, *root, space);
+      path = length ? std::string_view(space, *length) : "?";
+    }
+    format_to(sink, "{} {} {} {} 0 0\n", mounted.source(), path, mounted.type(),
+              mounted.read_only() ? "ro" : "rw");
+  });
+}
+
+void version(ProcSource&, WindowSink& sink) {
+  format_to(sink, "Faultline kernel, built with g++ " __VERSION__ "\n");
+}
+
+void file_systems(ProcSource&, WindowSink& sink) { sink.write("\text2\nnodev\tdevtmpfs\nnodev\tproc\n"); }
+
+constexpr SystemFile kFiles[] = {
+    {"meminfo", memory_information},
+    {"vmstat", counters},
+    {"cpuinfo", processors},
+    {"uptime", uptime},
+    {"stat", statistics},
+    {"loadavg", load_average},
+    {"mounts", mounts},
+    {"version", version},
+    {"filesystems", file_systems},
+};
+
+}  // namespace
+
+std::span<const SystemFile> system_files() { return kFiles; }
+
+}  // namespace faultline::proc

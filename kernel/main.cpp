@@ -1,0 +1,61 @@
+// The start-up sequence, after riscv/boot.cpp has brought up the first hart.
+
+#include "kernel/dev/console.hpp"
+#include "kernel/dev/power.hpp"
+#include "kernel/dev/uart.hpp"
+#include "kernel/dev/virtio_devices.hpp"
+#include "kernel/fs/file_system.hpp"
+#include "kernel/proc/init.hpp"
+#include "kernel/proc/scheduler.hpp"
+#include "kernel/proc/system_pager.hpp"
+#include "kernel/riscv/boot.hpp"
+#include "kernel/riscv/machine.hpp"
+#include "kernel/riscv/memory.hpp"
+#include "kernel/riscv/shootdown.hpp"
+
+namespace faultline {
+
+namespace {
+
+constexpr std::uint16_t kStartFailed = 1;
+
+[[noreturn]] void give_up(std::string_view why) {
+  print("faultline: {}; powering off\n", why);
+  power_off(kStartFailed);
+}
+
+/// What needs a thread, because it sleeps: the disk, the file systems, the first process.
+void start_system(void*) {
+  BlockDevice* const disk = start_virtio_devices({machine.virtio.begin(), machine.virtio.end()});
+  if (disk == nullptr) give_up("no disk");
+  // The file system has said why.
+  if (!mount_root(*disk)) give_up("no root file system");
+  if (const auto ready = initialize_processes(); !ready) give_up(describe(ready.error()));
+  // For the test of what a panic leaves behind.
+  if (machine.boot_argument("panic") == "boot") panic("asked for by the boot arguments");
+  if (const auto started = start_first_process(machine.boot_argument("init")); !started) {
+    give_up(describe(started.error()));
+  }
+}
+
+void print_banner() {
+  print("faultline: {} pager, {} of {} harts, {} MiB of memory, {} interrupts between harts\n",
+        kSystemPagerName, online_harts().count(), hart_count(), (memory::total_frames() * kPageSize) >> 20,
+        shootdown::has_registers() ? "direct" : "firmware");
+}
+
+}  // namespace
+
+}  // namespace faultline
+
+using namespace faultline;
+
+void kernel_main() {
+  start_other_harts();
+  print_banner();
+  uart::use_interrupts();
+  auto starter = Thread::create("start", start_system, nullptr);
+  if (!starter) give_up(describe(starter.error()));
+  scheduler::start(std::move(*starter));
+  scheduler::run_idle_loop();
+}

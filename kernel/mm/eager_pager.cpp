@@ -1,0 +1,302 @@
+#include "kernel/mm/eager_pager.hpp"
+
+#include <array>
+
+#include "kernel/mm/page_cache.hpp"
+#include "kernel/mm/statistics.hpp"
+
+namespace faultline {
+
+namespace {
+
+std::uint64_t software_bits(const VmArea& area) { return area.is_shared() ? Pte::kSharedMapping : 0; }
+
+/// Marks a retained entry that protect() has just made, so that it can be taken back. protect() drops the
+/// mark.
+constexpr std::uint64_t kProvisional = Pte::kGlobal;
+
+/// A frame of the area's own with the contents of a page, or the cache's frame where the area is shared.
+Result<Frame> frame_for(const VmArea& area, Va page) {
+  LoadedPage loaded = TRY(load_page(area.loader(), area.page_index(page)));
+  if (loaded.kind == LoadedPage::Kind::Zero) return allocate_or_reclaim(FrameContents::Zeroed);
+  if (loaded.kind == LoadedPage::Kind::Fresh || area.is_shared()) return std::move(loaded.frame);
+  Frame copy = TRY(allocate_or_reclaim(FrameContents::Any));
+  copy.page().copy_from(loaded.frame.page());
+  return copy;
+}
+
+/// Makes sure that a page is there. A page that was there already stays as it is.
+Result<> populate_page(PageTable& table, const VmArea& area, Va page, Permission permission,
+                       std::uint64_t marks) {
+  for (;;) {
+    const EntryRef entry = TRY(table.locate(page));
+    if (!entry.peek().is_empty()) return {};
+    const RegularFile* const file = area.file();
+    const std::uint32_t truncations = file != nullptr ? file->truncations() : 0;
+    Frame frame = TRY(frame_for(area, page));
+    const LockedEntry locked = entry.lock();
+    if (!locked.get().is_empty()) return {};
+    if (file != nullptr && file->truncations() != truncations) continue;
+    // D of a shared page tells what must reach the file, so the hart sets it; of a private page it tells
+    // nothing.
+    locked.install(std::move(frame), permission, software_bits(area) | marks,
+                   !area.is_shared() && permission.writable());
+    return {};
+  }
+}
+
+/// Makes all pages of a part of an area. Pages past the end of a file are left out. On an error the pages
+/// made so far stay.
+Result<> populate(PageTable& table, const VmArea& area, VaRange part, Permission permission,
+                  std::uint64_t marks = 0) {
+  for (Va page = part.start(); page < part.end(); page = page + kPageSize) {
+    const Result<> made = populate_page(table, area, page, permission, marks);
+    if (!made && made.error() == KernelError::BeyondEndOfFile) break;
+    if (!made) return made;
+  }
+  return {};
+}
+
+/// Takes back what populate made with the kProvisional mark.
+void remove_provisional(PageTable& table, VaRange range) {
+  TlbBatch batch(table.space());
+  for (Va from = range.start(); from < range.end();) {
+    std::optional<Va> found;
+    table.for_each_page(VaRange(from, range.end()), [&](Va page, Pte entry) {
+      if (!entry.is_valid() && (entry.raw() & kProvisional) != 0) found = page;
+      return !found.has_value();
+    });
+    if (!found) return;
+    Result<StaleEntry> removed = table.unmap(*found);
+    ASSERT(removed.has_value());
+    batch.absorb(std::move(*removed));
+    from = *found + kPageSize;
+  }
+}
+
+}  // namespace
+
+// --- Mapping ---
+
+Result<VaRange> EagerPager::map_now(PageTable& table, VaRange range, Permission permission, Sharing sharing,
+                                    AnyLoader loader, std::uint64_t first_index) {
+  VmArea* const area = TRY(add_area(table, range, permission, sharing, std::move(loader), first_index));
+  if (permission.is_none()) return range;
+  const Result<> populated = populate(table, *area, range, permission);
+  if (!populated) {
+    remove_areas(table, range, gap_after_removal(range));
+    return failure(populated.error());
+  }
+  if (permission.executable()) platform::synchronize_instructions();
+  return range;
+}
+
+Result<VaRange> EagerPager::mmap(PageTable& table, Va start, std::size_t size, Permission permission,
+                                 RegularFile* file, std::uint64_t offset, Sharing sharing) {
+  const VaRange range = TRY(check_new_range(start, size, offset));
+  AnyLoader loader = TRY(loader_for(file, range, sharing));
+  return map_now(table, range, permission, sharing, std::move(loader),
+                 file != nullptr ? offset >> kPageShift : 0);
+}
+
+Result<VaRange> EagerPager::mmap(PageTable& table, Va start, std::size_t size, Permission permission,
+                                 Ref<PageSource> source, std::uint64_t ipa) {
+  const VaRange range = TRY(check_new_range(start, size, ipa));
+  return map_now(table, range, permission, Sharing::Private, PageSourceLoader{std::move(source), ipa}, 0);
+}
+
+Result<> EagerPager::protect(PageTable& table, VaRange range, Permission permission) {
+  TRY(check_protect(range, permission));
+  TRY(split_at_ends(range));
+  const auto for_areas = [&](auto&& f) -> Result<> {
+    for (VmArea* area = areas_.first_overlapping(range); area != nullptr && area->start() < range.end();
+         area = AreaIndex::next(*area)) {
+      TRY(f(*area));
+    }
+    return {};
+  };
+  // Pages that a mapping without rights never had. They come as retained entries, which can be taken back.
+  Result<> result;
+  if (!permission.is_none()) {
+    result = for_areas([&](VmArea& area) -> Result<> {
+      if (!area.permission().is_none()) return {};
+      return populate(table, area, area.range(), Permission::none(), kProvisional);
+    });
+  }
+  if (!result) {
+    remove_provisional(table, range);
+  } else {
+    TlbBatch batch(table.space());
+    result = for_areas([&](VmArea& area) {
+      area.set_permission(permission);
+      return table.protect(area.range(), permission, batch, GrantWrite::Always);
+    });
+    ASSERT(result.has_value());  // nothing here is shared between tables or large
+  }
+  join_pieces(range);
+  return result;
+}
+
+Result<> EagerPager::advise(PageTable& table, VaRange range, Advice advice) {
+  if (!range.page_aligned()) return failure(KernelError::InvalidArgument);
+  if (!covers(range)) return failure(KernelError::NotMapped);
+  if (advice != Advice::DontNeed) return {};
+  for (VmArea* area = areas_.first_overlapping(range); area != nullptr && area->start() < range.end();
+       area = AreaIndex::next(*area)) {
+    if (area->is_shared()) continue;
+    Va page = std::max(area->start(), range.start());
+    for (const Va end = std::min(area->end(), range.end()); page < end; page = page + kPageSize) {
+      const std::optional<Translation> found = table.walk(page);
+      if (!found) continue;
+      // The page keeps its frame, and every hart its translation; only the contents start over.
+      const Result<LoadedPage> fresh = load_page(area->loader(), area->page_index(page));
+      if (!fresh && fresh.error() == KernelError::BeyondEndOfFile) break;
+      if (!fresh) return failure(fresh.error());
+      const PageRef bytes = PageRef::from_pa(found->entry.pa());
+      if (fresh->kind == LoadedPage::Kind::Zero) {
+        bytes.zero();
+      } else {
+        bytes.copy_from(fresh->frame.page());
+      }
+    }
+  }
+  return {};
+}
+
+Result<VaRange> EagerPager::move(PageTable& table, VaRange from, Va to, std::size_t size) {
+  const std::optional<std::uint64_t> bytes = page_ceiling(size);
+  const VmArea* const area = areas_.find(from.start());
+  const bool grows = bytes && *bytes > from.size() && area != nullptr && !area->permission().is_none();
+  if (!grows) return move_area(table, from, to, size);
+
+  // The pages of the part that is new come first, where the area will be: that is what can fail for want of
+  // memory.
+  const VaRange target = TRY(VaRange::from(to.value(), *bytes));
+  const VaRange grown(to + from.size(), target.end());
+  if (!to.page_aligned() || !from.page_aligned()) return failure(KernelError::InvalidArgument);
+  if (areas_.first_overlapping(grown) != nullptr) return failure(KernelError::AlreadyMapped);
+  const Box<VmArea> future = TRY(area->copy_for(table.space(), target));
+  future->set_first_index(area->page_index(from.start()));
+  future->register_with_file();
+  const Result<> populated = populate(table, *future, grown, area->permission());
+  const Result<VaRange> moved = populated ? move_area(table, from, to, size) : failure(populated.error());
+  if (!moved) {
+    TlbBatch batch(table.space());
+    table.remove_pages(grown, grown, batch);
+    future->unregister_from_file();
+    table.free_tables(grown, areas_.gap_around(grown), batch);
+    return moved;
+  }
+  future->unregister_from_file();
+  return moved;
+}
+
+// --- Access ---
+
+Result<> EagerPager::handle_page_fault(PageTable& table, const PageFaultReason& reason) {
+  count(Counter::PageFault);
+  const auto resolve = [&]() -> Result<> {
+    const VmArea* const area = areas_.find(reason.address);
+    if (area == nullptr) return failure(KernelError::NotMapped);
+    if (!area->permission().allows(reason.access)) return failure(KernelError::AccessDenied);
+    const Va page = reason.address.page();
+    for (;;) {
+      const EntryRef entry = TRY(table.locate(page));
+      if (entry.peek().is_empty()) TRY(populate_page(table, *area, page, area->permission(), 0));
+      const LockedEntry locked = entry.lock();
+      const Pte now = locked.get();
+      if (now.is_empty()) continue;  // truncated meanwhile
+      if (!now.allows(reason.access)) locked.widen(area->permission(), reason.access == Access::Write);
+      break;
+    }
+    count(Counter::SpuriousFault);
+    table.space().refresh_local(page);
+    return {};
+  };
+  const Result<> result = resolve();
+  if (!result) count(Counter::FailedFault);
+  return result;
+}
+
+std::optional<UserPage> EagerPager::get_user_page(PageTable& table, Va va, Access access) {
+  const VmArea* const area = areas_.find(va);
+  if (area == nullptr || !area->permission().allows(access)) return std::nullopt;
+  for (;;) {
+    const Result<EntryRef> found = table.locate(va.page());
+    if (!found) return std::nullopt;
+    {
+      const LockedEntry entry = found->lock();
+      const Pte page = entry.get();
+      if (page.allows(access)) {
+        return UserPage{PageRef::from_pa(page.pa()), area->permission(), Frame::share(page.pa())};
+      }
+    }
+    if (!handle_page_fault(table, {va, access})) return std::nullopt;
+  }
+}
+
+// --- Fork ---
+
+namespace {
+
+/// Gives the child the parent's page: the same frame where the area is shared, a copy otherwise.
+Result<> copy_page(PageTable& table, PageTable& child_table, const VmArea& area, Va page) {
+  const RegularFile* const file = area.file();
+  for (;;) {
+    const std::uint32_t truncations = file != nullptr ? file->truncations() : 0;
+    Frame frame;
+    bool retained;
+    {
+      const LockedEntry entry = TRY(table.walk_mut(page));
+      const Pte parent = entry.get();
+      if (parent.is_empty()) return {};
+      frame = Frame::share(parent.pa());
+      retained = parent.is_retained();
+    }
+    if (!area.is_shared()) {
+      Frame copy = TRY(allocate_or_reclaim(FrameContents::Any));
+      copy.page().copy_from(frame.page());
+      frame = std::move(copy);
+    }
+    const LockedEntry entry = TRY(child_table.walk_mut(page));
+    // A truncation in between may have passed the child by, which had no page yet.
+    if (file != nullptr && file->truncations() != truncations) continue;
+    const Permission permission = retained ? Permission::none() : area.permission();
+    entry.install(std::move(frame), permission, software_bits(area),
+                  !area.is_shared() && permission.writable());
+    return {};
+  }
+}
+
+}  // namespace
+
+Result<> EagerPager::copy_pages(PageTable& table, PageTable& child_table, const VmArea& area) {
+  std::array<std::uint64_t, 64> pages;
+  for (Va from = area.start(); from < area.end();) {
+    std::size_t found = 0;
+    table.for_each_page(VaRange(from, area.end()), [&](Va page, Pte) {
+      pages[found++] = page.value();
+      return found < pages.size();
+    });
+    for (std::size_t i = 0; i < found; ++i) TRY(copy_page(table, child_table, area, Va::checked(pages[i])));
+    if (found < pages.size()) break;
+    from = Va::checked(pages[found - 1]) + kPageSize;
+  }
+  return {};
+}
+
+Result<EagerPager> EagerPager::fork(PageTable& table, PageTable& child_table) {
+  EagerPager child;
+  // The areas first: truncation must find the child's before pages are copied to it.
+  TRY(copy_areas_to(child, child_table.space()));
+  for (const VmArea* area = child.areas_.first(); area != nullptr; area = AreaIndex::next(*area)) {
+    const Result<> copied = copy_pages(table, child_table, *area);
+    if (!copied) {
+      child.clear(child_table);
+      return failure(copied.error());
+    }
+  }
+  return child;
+}
+
+}  // namespace faultline

@@ -1,0 +1,43 @@
+#pragma once
+// EagerPager: every page is allocated, filled and mapped inside mmap; nothing faults afterwards, and fork
+// copies.
+//
+// Exceptions, each forced by what cannot be had in advance:
+//   - a mapping without any right (PROT_NONE) gets its pages when protect first gives it one;
+//   - pages past the end of a file do not exist; if the file grows, they are loaded at the first access;
+//   - harts that do not set A and D, or that remember an entry as not valid, fault once on a present page.
+// A private mapping of a file copies its pages; a shared one maps the page cache's frames.
+
+#include "kernel/mm/area_pager.hpp"
+
+namespace faultline {
+
+class EagerPager : public AreaPager {
+ public:
+  EagerPager() = default;
+  EagerPager(EagerPager&&) noexcept = default;
+  EagerPager& operator=(EagerPager&&) noexcept = default;
+
+  [[nodiscard]] Result<VaRange> mmap(PageTable& table, Va start, std::size_t size, Permission permission,
+                                     RegularFile* file, std::uint64_t offset,
+                                     Sharing sharing = Sharing::Private);
+  /// Maps private memory whose pages come from `source`, page 0 at its address `ipa`. Errors as mmap.
+  [[nodiscard]] Result<VaRange> mmap(PageTable& table, Va start, std::size_t size, Permission permission,
+                                     Ref<PageSource> source, std::uint64_t ipa);
+
+  [[nodiscard]] Result<> protect(PageTable& table, VaRange range, Permission permission);
+  [[nodiscard]] Result<> advise(PageTable& table, VaRange range, Advice advice);
+  [[nodiscard]] Result<VaRange> move(PageTable& table, VaRange from, Va to, std::size_t size);
+  [[nodiscard]] std::optional<UserPage> get_user_page(PageTable& table, Va va, Access access);
+  [[nodiscard]] Result<> handle_page_fault(PageTable& table, const PageFaultReason& reason);
+  [[nodiscard]] Result<EagerPager> fork(PageTable& table, PageTable& child_table);
+
+ private:
+  [[nodiscard]] Result<VaRange> map_now(PageTable& table, VaRange range, Permission permission,
+                                        Sharing sharing, AnyLoader loader, std::uint64_t first_index);
+  static Result<> copy_pages(PageTable& table, PageTable& child_table, const VmArea& area);
+};
+
+static_assert(Pager<EagerPager>);
+
+}  // namespace faultline

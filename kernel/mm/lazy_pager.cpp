@@ -1,0 +1,130 @@
+#include "kernel/mm/lazy_pager.hpp"
+
+#include "kernel/mm/mm_struct.hpp"
+#include "kernel/mm/page_cache.hpp"
+
+namespace faultline {
+
+// --- Mapping: areas only ---
+
+Result<VaRange> LazyPager::mmap(PageTable& table, Va start, std::size_t size, Permission permission,
+                                RegularFile* file, std::uint64_t offset, Sharing sharing) {
+  const VaRange range = TRY(check_new_range(start, size, offset));
+  AnyLoader loader = TRY(loader_for(file, range, sharing));
+  TRY(add_area(table, range, permission, sharing, std::move(loader),
+               file != nullptr ? offset >> kPageShift : 0));
+  return range;
+}
+
+Result<VaRange> LazyPager::mmap(PageTable& table, Va start, std::size_t size, Permission permission,
+                                Ref<PageSource> source, std::uint64_t ipa) {
+  const VaRange range = TRY(check_new_range(start, size, ipa));
+  TRY(add_area(table, range, permission, Sharing::Private, PageSourceLoader{std::move(source), ipa}, 0));
+  return range;
+}
+
+Result<> LazyPager::protect(PageTable& table, VaRange range, Permission permission) {
+  TRY(check_protect(range, permission));
+  TRY(table.unshare(range, VaRange(range.start(), range.start())));
+  TRY(split_at_ends(range));
+  {
+    TlbBatch batch(table.space());
+    for (VmArea* area = areas_.first_overlapping(range); area != nullptr && area->start() < range.end();
+         area = AreaIndex::next(*area)) {
+      area->set_permission(permission);
+      const GrantWrite grant = area->is_shared() ? GrantWrite::Never : GrantWrite::ToSoleOwner;
+      const Result<> changed = table.protect(area->range(), permission, batch, grant);
+      ASSERT(changed.has_value());  // no table is shared any more, and there are no large leaves
+    }
+  }
+  join_pieces(range);
+  return {};
+}
+
+Result<> LazyPager::advise(PageTable& table, VaRange range, Advice advice) {
+  if (!range.page_aligned()) return failure(KernelError::InvalidArgument);
+  if (!covers(range)) return failure(KernelError::NotMapped);
+  if (advice == Advice::DontNeed) TRY(table.unshare(range, range));
+  TlbBatch batch(table.space());
+  for (VmArea* area = areas_.first_overlapping(range); area != nullptr && area->start() < range.end();
+       area = AreaIndex::next(*area)) {
+    const VaRange part(std::max(area->start(), range.start()), std::min(area->end(), range.end()));
+    if (advice == Advice::DontNeed) {
+      remove_area_pages(table, *area, part, range, batch);
+    } else if (advice == Advice::Populate) {
+      populate(table, *area, part);
+    } else if (RegularFile* file = area->file()) {
+      // Into the cache; the faults to come then map many pages each. What cannot be read is reported to
+      // whoever touches it.
+      const std::uint64_t first = area->page_index(part.start());
+      for (std::uint64_t page = 0; page < part.pages() && file->page(first + page); ++page) {
+      }
+    }
+  }
+  return {};
+}
+
+void LazyPager::populate(PageTable& table, const VmArea& area, VaRange part) {
+  const Permission permission = area.permission();
+  if (permission.is_none()) return;
+  const bool write = permission.writable() && !area.is_shared();
+  const Access access = write ? Access::Write : permission.readable() ? Access::Read : Access::Execute;
+  for (Va page = part.start(); page < part.end(); page = page + kPageSize) {
+    if (!resolve(table, area, page, access)) return;
+  }
+}
+
+Result<VaRange> LazyPager::move(PageTable& table, VaRange from, Va to, std::size_t size) {
+  return move_area(table, from, to, size);
+}
+
+// --- Fork ---
+
+Result<LazyPager> LazyPager::clone(Space& space) const {
+  LazyPager copy;
+  TRY(copy_areas_to(copy, space));
+  return copy;
+}
+
+Result<LazyPager> LazyPager::fork(PageTable& table, PageTable& child_table) {
+  // The areas first: truncation must find the child's before entries are copied to it.
+  LazyPager child = TRY(clone(child_table.space()));
+  Result<> shared;
+  {
+    TlbBatch batch(table.space());
+    for (const VmArea* area = areas_.first(); area != nullptr && shared; area = AreaIndex::next(*area)) {
+      shared = table.fork_into(child_table, area->range(), batch);
+    }
+  }
+  if (!shared) {
+    child.clear(child_table);
+    return failure(shared.error());
+  }
+  return child;
+}
+
+Result<MmStruct<LazyPager>> LazyPager::write_protect_ptes(MmStruct<LazyPager>& parent) {
+  return parent.fork();
+}
+
+// --- Pages for the kernel ---
+
+std::optional<UserPage> LazyPager::get_user_page(PageTable& table, Va va, Access access) {
+  const VmArea* area = areas_.find(va);
+  if (area == nullptr || !area->permission().allows(access)) return std::nullopt;
+  std::optional<UserPage> result;
+  do {
+    const std::optional<EntryRef> found = table.find(va);
+    if (!found) continue;
+    const LockedEntry entry = found->lock();
+    const Pte page = entry.get();
+    // Under the lock nobody can replace the page before it is pinned.
+    if (page.allows(access)) {
+      result.emplace(PageRef::from_pa(page.pa()), area->permission(),
+                     page.is_counted() ? Frame::share(page.pa()) : Frame());
+    }
+  } while (!result && resolve(table, *area, va, access));
+  return result;
+}
+
+}  // namespace faultline

@@ -1,0 +1,201 @@
+#pragma once
+// MmStruct: the calls that change what is mapped, and those that report it. Included by mm_struct.hpp.
+
+#include "kernel/mm/mm_struct.hpp"
+
+namespace faultline {
+
+template <class P>
+Result<VaRange> MmStruct<P>::whole_pages(VaRange range) {
+  const std::optional<std::uint64_t> end = page_ceiling(range.end().value());
+  if (!range.start().page_aligned() || range.empty() || !end || *end > kUserEnd) {
+    return failure(KernelError::InvalidArgument);
+  }
+  return VaRange(range.start(), Va::checked(*end));
+}
+
+template <class P>
+std::optional<VaRange> MmStruct<P>::place(Va hint, std::uint64_t size) const {
+  const AreaIndex& areas = pager_.areas();
+  if (hint.value() >= kLowestFreeAddress) {
+    const Result<VaRange> wish = VaRange::from(page_floor(hint.value()), size);
+    if (wish && areas.first_overlapping(*wish) == nullptr) return *wish;
+  }
+  constexpr VaRange kBelowStack(Va::checked(kLowestFreeAddress), Va::checked(kUserEnd - kStackGap));
+  return areas.highest_free(size, kBelowStack);
+}
+
+template <class P>
+Result<VaRange> MmStruct<P>::mmap(Va hint, std::size_t size, Permission permission, MapFlags flags,
+                                  RegularFile* file, std::uint64_t offset) {
+  const std::optional<std::uint64_t> bytes = page_ceiling(size);
+  if (size == 0) return failure(KernelError::InvalidArgument);
+  if (!bytes || *bytes > kUserEnd) return failure(KernelError::OutOfMemory);
+  WriteGuard guard(lock_);
+  if (flags.fixed) {
+    const Result<VaRange> range = VaRange::from(hint.value(), *bytes);
+    // Refused before anything is unmapped, as far as it can be foreseen.
+    const bool refused = !range || !hint.page_aligned() || hint.value() == 0 || !is_page_aligned(offset) ||
+                         (file != nullptr && file->size() == 0);
+    if (!refused && !flags.no_replace) TRY(pager_.munmap(*table_, *range));
+    return map_at(hint, size, permission, flags, file, offset);
+  }
+  const std::optional<VaRange> range = place(hint, *bytes);
+  if (!range) return failure(KernelError::OutOfMemory);
+  return map_at(range->start(), size, permission, flags, file, offset);
+}
+
+template <class P>
+Result<VaRange> MmStruct<P>::map_at(Va start, std::size_t size, Permission permission, MapFlags flags,
+                                    RegularFile* file, std::uint64_t offset) {
+  const VaRange mapped = TRY(pager_.mmap(*table_, start, size, permission, file, offset, flags.sharing));
+  if (!flags.may_write) pager_.forbid_write(mapped);
+  return mapped;
+}
+
+template <class P>
+Result<std::size_t> MmStruct<P>::munmap(VaRange range) {
+  const VaRange pages = TRY(whole_pages(range));
+  WriteGuard guard(lock_);
+  return pager_.munmap(*table_, pages);
+}
+
+template <class P>
+Result<> MmStruct<P>::protect(VaRange range, Permission permission) {
+  const VaRange pages = TRY(whole_pages(range));
+  WriteGuard guard(lock_);
+  return pager_.protect(*table_, pages, permission);
+}
+
+template <class P>
+Result<> MmStruct<P>::advise(VaRange range, Advice advice) {
+  const VaRange pages = TRY(whole_pages(range));
+  WriteGuard guard(lock_);
+  return pager_.advise(*table_, pages, advice);
+}
+
+template <class P>
+Result<> MmStruct<P>::synchronize(VaRange range) {
+  const VaRange pages = TRY(whole_pages(range));
+  ReadGuard guard(lock_);
+  return pager_.synchronize(*table_, pages);
+}
+
+template <class P>
+Result<VaRange> MmStruct<P>::remap(VaRange old_range, std::size_t new_size, RemapFlags flags) {
+  const VaRange old = TRY(whole_pages(old_range));
+  const std::optional<std::uint64_t> bytes = page_ceiling(new_size);
+  if (new_size == 0 || !bytes) return failure(KernelError::InvalidArgument);
+  if (*bytes > kUserEnd) return failure(KernelError::OutOfMemory);
+  WriteGuard guard(lock_);
+  const VmArea* area = pager_.areas().find(old.start());
+  if (area == nullptr || !area->range().contains(old)) return failure(KernelError::BadAddress);
+
+  if (flags.fixed) {
+    const VaRange target = TRY(VaRange::from(flags.fixed->value(), *bytes));
+    if (!flags.may_move || !target.page_aligned() || target.start().value() == 0 || target.overlaps(old)) {
+      return failure(KernelError::InvalidArgument);
+    }
+    TRY(pager_.munmap(*table_, target));
+    return pager_.move(*table_, old, target.start(), *bytes);
+  }
+  const Result<VaRange> in_place = pager_.move(*table_, old, old.start(), *bytes);
+  if (in_place) return in_place;
+  // Beyond the user half, or something is in the way.
+  const bool no_room =
+      in_place.error() == KernelError::AlreadyMapped || old.start().value() + *bytes > kUserEnd;
+  if (!no_room) return in_place;
+  const std::optional<VaRange> elsewhere = place(Va::checked(0), *bytes);
+  if (!flags.may_move || !elsewhere) return failure(KernelError::OutOfMemory);
+  return pager_.move(*table_, old, elsewhere->start(), *bytes);
+}
+
+template <class P>
+Va MmStruct<P>::brk(Va new_end) {
+  WriteGuard guard(lock_);
+  const std::optional<std::uint64_t> wanted = page_ceiling(new_end.value());
+  if (new_end < heap_start_ || !wanted || *wanted > kUserEnd) return heap_end_;
+  const Va old_top = Va::checked(*page_ceiling(heap_end_.value()));
+  const Va new_top = Va::checked(*wanted);
+  if (new_top < old_top && !pager_.munmap(*table_, VaRange(new_top, old_top))) return heap_end_;
+  if (new_top > old_top && !grow_heap(VaRange(old_top, new_top))) return heap_end_;
+  heap_end_ = new_end;
+  return heap_end_;
+}
+
+template <class P>
+bool MmStruct<P>::grow_heap(VaRange more) {
+  // The heap's last area grows, if it still is the heap's: a program may have changed or replaced it.
+  if (more.start() > heap_start_) {
+    const VmArea* last = pager_.areas().find(more.start() - 1);
+    if (last != nullptr && last->start() >= heap_start_ && last->is_anonymous() && !last->is_shared() &&
+        last->permission() == Permission::read_write()) {
+      return pager_.move(*table_, last->range(), last->start(), last->range().size() + more.size())
+          .has_value();
+    }
+  }
+  return pager_.mmap(*table_, more.start(), more.size(), Permission::read_write(), nullptr, 0).has_value();
+}
+
+// --- Reports ---
+
+template <class P>
+bool MmStruct<P>::access_ok(VaRange range, Access access) const {
+  ReadGuard guard(lock_);
+  for (Va at = range.start(); at < range.end();) {
+    const VmArea* area = pager_.areas().find(at);
+    if (area == nullptr || !pager_.access_ok(at, access)) return false;
+    at = area->end();
+  }
+  return true;
+}
+
+template <class P>
+MemoryUsage MmStruct<P>::usage(VaRange range) const {
+  ReadGuard guard(lock_);
+  return usage_of(range);
+}
+
+template <class P>
+MemoryUsage MmStruct<P>::usage() const {
+  ReadGuard guard(lock_);
+  MemoryUsage total;
+  for (const VmArea* area = pager_.areas().first(); area != nullptr; area = AreaIndex::next(*area)) {
+    const MemoryUsage part = usage_of(area->range());
+    total.virtual_pages += area->range().pages();
+    total.resident_pages += part.resident_pages;
+    total.shared_pages += part.shared_pages;
+  }
+  return total;
+}
+
+template <class P>
+MemoryUsage MmStruct<P>::usage_of(VaRange range) const {
+  MemoryUsage usage{.virtual_pages = range.pages()};
+  table_->for_each_page(range, [&](Va, Pte entry) {
+    ++usage.resident_pages;
+    const bool shared = !entry.is_counted() || entry.is_shared_mapping() ||
+                        platform::frame_info(entry.pa()).references.load(std::memory_order_relaxed) > 1;
+    if (shared) ++usage.shared_pages;
+    return true;
+  });
+  return usage;
+}
+
+template <class P>
+std::uint64_t MmStruct<P>::fault_count() const {
+  std::uint64_t total = 0;
+  faults_.for_each([&](const auto& faults) { total += faults.load(std::memory_order_relaxed); });
+  return total;
+}
+
+template <class P>
+Result<std::optional<typename MmStruct<P>::SharedLocation>> MmStruct<P>::shared_location(Va va) const {
+  ReadGuard guard(lock_);
+  const VmArea* area = pager_.areas().find(va);
+  if (area == nullptr) return failure(KernelError::BadAddress);
+  if (!area->is_shared()) return std::nullopt;
+  return SharedLocation{area->file(), area->page_index(va) * kPageSize + va.page_offset()};
+}
+
+}  // namespace faultline

@@ -1,0 +1,68 @@
+#pragma once
+// What a thread has only because it runs a user program: signal state and the words libc asks the kernel to
+// keep.
+
+#include <cstdint>
+#include <optional>
+
+#include "kernel/lib/list.hpp"
+#include "kernel/lib/time.hpp"
+#include "kernel/proc/identifier.hpp"
+#include "kernel/proc/pending_signals.hpp"
+
+namespace faultline {
+
+/// Time on harts, in clock ticks.
+struct CpuTime {
+  std::uint64_t user = 0;
+  std::uint64_t system = 0;
+  std::uint64_t total() const { return user + system; }
+};
+
+class Thread;
+struct ThreadsOfProcessTag;
+
+/// Where handlers with SA_ONSTACK run (sigaltstack). Unused while `size` is 0.
+struct AlternateStack {
+  std::uint64_t base = 0;
+  std::uint64_t size = 0;
+  bool disarm_on_entry = false;  // SS_AUTODISARM
+
+  bool contains(std::uint64_t address) const { return address - base < size; }
+};
+
+/// How an interrupted system call goes on. It is decided when a signal is delivered, or when none is.
+enum class Restart : std::uint8_t {
+  Never,           // fails with EINTR
+  ByAction,        // again, unless a handler without SA_RESTART runs
+  WithoutHandler,  // again, unless any handler runs
+  Always,
+};
+
+/// A member of every Thread; of use only where `process` is set. The thread itself is the only one that
+/// touches the fields above the line; those below are protected by process_lock.
+struct UserThread : ListNode<ThreadsOfProcessTag> {
+  AlternateStack alternate_stack;
+  /// Set while a system call that was interrupted has neither been given up nor begun again.
+  std::optional<Restart> restart;
+  /// End of a relative sleep that was interrupted: when it is restarted it goes on until then.
+  std::optional<Ticks> sleep_deadline;
+  /// CLONE_CHILD_CLEARTID and set_tid_address: where to store 0 and wake a futex at exit; 0 for nowhere.
+  std::uint64_t clear_child_tid = 0;
+  /// Head of the list of robust futexes this thread may hold at exit (set_robust_list); 0 for none.
+  std::uint64_t robust_list = 0;
+
+  /// The thread's own number; the first thread has the process's.
+  std::optional<Identifier> identifier;
+
+  // ---- under process_lock ----
+  Thread* thread = nullptr;  // the thread this is a member of; null until it is part of a process
+  SignalSet blocked;
+  /// The mask to come back after sigsuspend, ppoll or pselect; taken by the first handler's frame.
+  std::optional<SignalSet> mask_to_restore;
+  PendingSignals pending;
+  /// What sigtimedwait waits for: such signals wake the thread although they are blocked.
+  SignalSet awaited;
+};
+
+}  // namespace faultline

@@ -1,0 +1,73 @@
+// From the registers of an ecall to a function, and from its result back.
+
+#include "kernel/proc/out_of_memory.hpp"
+#include "kernel/proc/thread.hpp"
+#include "kernel/proc/trap_hooks.hpp"
+#include "kernel/syscall/table.hpp"
+
+namespace faultline {
+
+namespace {
+
+// A call that lacks memory gets what files can spare, in steps. One that asks for more than there is fails
+// after this many of them instead of emptying the whole page cache.
+constexpr unsigned kMaxRetries = 8;
+
+std::uint64_t negated_errno(KernelError error) { return static_cast<std::uint64_t>(-to_errno(error)); }
+
+// An interrupted call leaves its arguments where they are: return_to_user_work begins it again or makes it
+// fail. The flag is set for the case that another thread has taken the signal meanwhile.
+void leave_for_restart(Restart restart) {
+  Thread& thread = Thread::current();
+  thread.user.restart = restart;
+  thread.user_work = true;
+}
+
+[[gnu::noinline]] void finish_failed(TrapFrame& frame, KernelError error) {
+  const SystemCall& call = system_call_table[frame.a7];
+  for (unsigned i = 0; i < kMaxRetries && error == KernelError::OutOfMemory && relieve_memory(); ++i) {
+    const Result<std::uint64_t> result = call.function(frame);
+    if (result) {
+      frame.a0 = *result;
+      return;
+    }
+    error = result.error();
+  }
+  if (error == KernelError::RestartSystemCall) {
+    leave_for_restart(Restart::Always);
+  } else if (error == KernelError::Interrupted && call.restart != Restart::Never) {
+    leave_for_restart(call.restart);
+  } else {
+    frame.a0 = negated_errno(error);
+  }
+}
+
+inline void make_call(TrapFrame& frame, const SystemCall& call) {
+  const Result<std::uint64_t> result = call.function(frame);
+  if (result) [[likely]] {
+    frame.a0 = *result;
+  } else {
+    finish_failed(frame, result.error());
+  }
+}
+
+[[gnu::noinline]] void make_timed_call(TrapFrame& frame, const SystemCall& call) {
+  Thread::current().enter_system_call();
+  make_call(frame, call);
+  Thread::current().leave_system_call();
+}
+
+}  // namespace
+
+extern "C" void handle_system_call(TrapFrame& frame) {
+  const std::uint64_t number = frame.a7;
+  if (number >= kSystemCallCount) [[unlikely]] {
+    frame.a0 = negated_errno(KernelError::NotImplemented);
+    return;
+  }
+  const SystemCall& call = system_call_table[number];
+  if (call.timed) return make_timed_call(frame, call);
+  make_call(frame, call);
+}
+
+}  // namespace faultline

@@ -1,0 +1,259 @@
+// Memory: mmap and its family. The pager decides; here Linux's flags and the order of its error checks are
+// translated.
+//
+// PROT_WRITE without PROT_READ gives both: Sv39 has no write-only pages, and Linux (since 6.1) does the same.
+
+#include "kernel/fs/write_back.hpp"
+#include "kernel/mm/page_cache.hpp"
+#include "kernel/proc/process.hpp"
+#include "kernel/syscall/system_calls.hpp"
+#include "kernel/syscall/user_path.hpp"
+
+namespace faultline::system_call {
+
+namespace {
+
+constexpr std::uint32_t kProtRead = 1, kProtWrite = 2, kProtExecute = 4;
+constexpr std::uint32_t kMapShared = 1, kMapPrivate = 2, kMapSharedValidate = 3, kMapTypeMask = 0xf,
+                        kMapFixed = 0x10, kMapAnonymous = 0x20, kMapPopulate = 0x8000,
+                        kMapHugePages = 0x40000, kMapFixedNoReplace = 0x100000;
+
+SystemMm& mm() { return Process::current().mm(); }
+
+Permission permission_of(std::uint32_t protection) {
+  const bool writable = (protection & kProtWrite) != 0;
+  const bool readable = writable || (protection & kProtRead) != 0;
+  return *Permission::from(readable, writable, (protection & kProtExecute) != 0);
+}
+
+// [start, start + size) in whole pages. `beyond` is the error for a range that leaves the user half.
+Result<VaRange> page_range(Address start, std::uint64_t size, KernelError beyond) {
+  if (!is_page_aligned(start)) return failure(KernelError::InvalidArgument);
+  const std::optional<std::uint64_t> rounded = page_ceiling(size);
+  if (!rounded) return failure(beyond);
+  const Result<VaRange> range = VaRange::from(start, *rounded);
+  if (!range) return failure(beyond);
+  return *range;
+}
+
+struct MappedFile {
+  Ref<OpenFile> open;           // keeps a file's inode alive
+  Ref<RegularFile> memory;      // shared anonymous memory
+  RegularFile* file = nullptr;  // null: private anonymous memory
+  bool may_write = true;        // false: mprotect may not make the mapping writable
+};
+
+Result<MappedFile> file_to_map(int descriptor, std::uint64_t size, std::uint32_t protection,
+                               std::uint32_t flags) {
+  const std::uint32_t type = flags & kMapTypeMask;
+  MappedFile mapped;
+  if ((flags & kMapAnonymous) != 0) {
+    if (type == kMapPrivate) return mapped;
+    mapped.memory = TRY(make_ref<AnonymousFile>(page_floor(size + kPageSize - 1)));
+    mapped.file = mapped.memory.get();
+    return mapped;
+  }
+  mapped.open = TRY(open_file(descriptor));
+  const OpenFlags mode = mapped.open->flags();
+  if (!mode.readable()) return failure(KernelError::AccessDenied);
+  if (type != kMapPrivate && (protection & kProtWrite) != 0 && !mode.writable()) {
+    return failure(KernelError::AccessDenied);
+  }
+  mapped.may_write = type == kMapPrivate || mode.writable();
+  mapped.file = mapped.open->inode() == nullptr ? nullptr : mapped.open->inode()->mappable();
+  if (mapped.file == nullptr) return failure(KernelError::NoDevice);
+  return mapped;
+}
+
+bool is_mapped(VaRange range) {
+  std::uint64_t mapped_to = range.start().value();
+  mm().for_each_area([&](const VmArea& area) {
+    if (area.start().value() <= mapped_to) mapped_to = std::max(mapped_to, area.end().value());
+  });
+  return mapped_to >= range.end().value();
+}
+
+}  // namespace
+
+Value brk(Address end) {
+  const std::optional<Va> va = Va::from(end);
+  return va ? mm().brk(*va).value() : mm().heap_end().value();
+}
+
+Value mmap(Address hint, std::uint64_t size, std::uint32_t protection, std::uint32_t flags, int descriptor,
+           std::uint64_t offset) {
+  const std::uint32_t type = flags & kMapTypeMask;
+  if (type != kMapShared && type != kMapPrivate && type != kMapSharedValidate)
+    return failure(KernelError::InvalidArgument);
+  if (size == 0 || !is_page_aligned(offset)) return failure(KernelError::InvalidArgument);
+  if ((flags & kMapHugePages) != 0) return failure(KernelError::InvalidArgument);
+  const bool anonymous = (flags & kMapAnonymous) != 0;
+  MappedFile mapped;
+  if (!anonymous) mapped = TRY(file_to_map(descriptor, size, protection, flags));
+  if (size > kUserEnd) return failure(KernelError::NotMapped);
+  if (!anonymous && offset + size < offset) return failure(KernelError::Overflow);
+  const bool fixed = (flags & (kMapFixed | kMapFixedNoReplace)) != 0;
+  if (fixed) {
+    const VaRange range = TRY(page_range(hint, size, KernelError::NotMapped));
+    if (range.start().value() == 0) return failure(KernelError::NotPermitted);
+  }
+  if (anonymous) mapped = TRY(file_to_map(descriptor, size, protection, flags));
+  const MapFlags map_flags{.fixed = fixed,
+                           .no_replace = (flags & kMapFixedNoReplace) != 0,
+                           .may_write = mapped.may_write,
+                           .sharing = type == kMapPrivate ? Sharing::Private : Sharing::Shared};
+  const Va place = Va::from(page_floor(hint)).value_or(Va::checked(0));
+  const VaRange range =
+      TRY(mm().mmap(place, size, permission_of(protection), map_flags, mapped.file, anonymous ? 0 : offset));
+  // What is written through the mapping may show in its page tables alone.
+  if (mapped.open && map_flags.sharing == Sharing::Shared) note_unwritten_change();
+  // Loading ahead is a wish; what cannot be loaded now faults later.
+  if ((flags & kMapPopulate) != 0) (void)mm().advise(range, Advice::Populate);
+  return range.start().value();
+}
+
+Value munmap(Address start, std::uint64_t size) {
+  if (size == 0) return failure(KernelError::InvalidArgument);
+  TRY(mm().munmap(TRY(page_range(start, size, KernelError::InvalidArgument))));
+  return 0;
+}
+
+Value mprotect(Address start, std::uint64_t size, std::uint32_t protection) {
+  if ((protection & ~(kProtRead | kProtWrite | kProtExecute)) != 0)
+    return failure(KernelError::InvalidArgument);
+  const VaRange range = TRY(page_range(start, size, KernelError::NotMapped));
+  if (!range.empty()) TRY(mm().protect(range, permission_of(protection)));
+  return 0;
+}
+
+Value mremap(Address old_start, std::uint64_t old_size, std::uint64_t new_size, std::uint32_t flags,
+             Address new_start) {
+  constexpr std::uint32_t kMayMove = 1, kFixed = 2;
+  if ((flags & ~(kMayMove | kFixed)) != 0) return failure(KernelError::InvalidArgument);
+  if ((flags & kFixed) != 0 && (flags & kMayMove) == 0) return failure(KernelError::InvalidArgument);
+  const VaRange old_range = TRY(page_range(old_start, old_size, KernelError::BadAddress));
+  const std::optional<std::uint64_t> size = page_ceiling(new_size);
+  if (!size || *size == 0 || old_range.empty()) return failure(KernelError::InvalidArgument);
+  RemapFlags remap{.may_move = (flags & kMayMove) != 0};
+  if ((flags & kFixed) != 0) {
+    const VaRange new_range = TRY(page_range(new_start, *size, KernelError::InvalidArgument));
+    if (new_range.overlaps(old_range) || new_start == 0) return failure(KernelError::InvalidArgument);
+    remap.fixed = new_range.start();
+  }
+  if (*size > kUserEnd) return failure(KernelError::NotMapped);
+  return TRY(mm().remap(old_range, *size, remap)).start().value();
+}
+
+Value madvise(Address start, std::uint64_t size, std::uint32_t advice) {
+  enum : std::uint32_t {
+    kNormal = 0,
+    kRandom = 1,
+    kSequential = 2,
+    kWillNeed = 3,
+    kDontNeed = 4,
+    kFree = 8,
+    kDontDump = 16,
+    kDoDump = 17,
+    kNoHugePage = 15,
+    kHugePage = 14,
+    kCold = 20,
+    kPageOut = 21,
+    kPopulateRead = 22,
+    kPopulateWrite = 23,
+  };
+  const VaRange range = TRY(page_range(start, size, KernelError::InvalidArgument));
+  switch (advice) {
+    case kDontNeed:
+    case kFree:  // may be dropped at any time, so now is a time
+      if (!range.empty()) TRY(mm().advise(range, Advice::DontNeed));
+      return 0;
+    case kWillNeed:
+      if (!range.empty()) TRY(mm().advise(range, Advice::WillNeed));
+      return 0;
+    case kPopulateRead:
+    case kPopulateWrite:
+      if (!range.empty()) TRY(mm().advise(range, Advice::Populate));
+      return 0;
+    case kNormal:
+    case kRandom:
+    case kSequential:
+    case kDontDump:
+    case kDoDump:
+    case kNoHugePage:
+    case kHugePage:
+    case kCold:
+    case kPageOut:
+      return range.empty() || is_mapped(range) ? Value(0) : failure(KernelError::NotMapped);
+    default:
+      return failure(KernelError::InvalidArgument);
+  }
+}
+
+Value msync(Address start, std::uint64_t size, std::uint32_t flags) {
+  constexpr std::uint32_t kAsynchronous = 1, kInvalidate = 2, kSynchronous = 4;
+  if ((flags & ~(kAsynchronous | kInvalidate | kSynchronous)) != 0)
+    return failure(KernelError::InvalidArgument);
+  if ((flags & kAsynchronous) != 0 && (flags & kSynchronous) != 0)
+    return failure(KernelError::InvalidArgument);
+  const VaRange range = TRY(page_range(start, size, KernelError::NotMapped));
+  if (!is_mapped(range)) return failure(KernelError::NotMapped);
+  if ((flags & kSynchronous) != 0 && !range.empty()) TRY(mm().synchronize(range));
+  return 0;
+}
+
+Value mincore(Address start, std::uint64_t size, Address vector) {
+  const VaRange range = TRY(page_range(start, size, KernelError::NotMapped));
+  if (!is_mapped(range)) return failure(KernelError::NotMapped);
+  std::array<std::byte, 64> present;
+  for (std::size_t done = 0; done < range.pages();) {
+    const std::size_t count = std::min(present.size(), range.pages() - done);
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::optional<Translation> page = mm().walk(range.start() + (done + i) * kPageSize);
+      present[i] = static_cast<std::byte>(page.has_value());
+    }
+    TRY(copy_to_user(vector + done, std::span(present).first(count)));
+    done += count;
+  }
+  return 0;
+}
+
+// Nothing is ever paged out, so all memory that is in use is locked.
+Value mlock(Address start, std::uint64_t size) {
+  const std::uint64_t first = page_floor(start);
+  if (start + size < start) return failure(KernelError::InvalidArgument);
+  const VaRange range = TRY(page_range(first, start + size - first, KernelError::NotMapped));
+  if (!is_mapped(range)) return failure(KernelError::NotMapped);
+  if (!range.empty()) TRY(mm().advise(range, Advice::Populate));
+  return 0;
+}
+
+Value mlock2(Address start, std::uint64_t size, std::uint32_t flags) {
+  constexpr std::uint32_t kOnFault = 1;
+  if ((flags & ~kOnFault) != 0) return failure(KernelError::InvalidArgument);
+  return mlock(start, size);
+}
+
+Value munlock(Address start, std::uint64_t size) {
+  const std::uint64_t first = page_floor(start);
+  if (start + size < start) return failure(KernelError::InvalidArgument);
+  const VaRange range = TRY(page_range(first, start + size - first, KernelError::NotMapped));
+  return is_mapped(range) ? Value(0) : failure(KernelError::NotMapped);
+}
+
+Value mlockall(std::uint32_t flags) {
+  constexpr std::uint32_t kCurrent = 1, kFuture = 2, kOnFault = 4;
+  if (flags == 0 || (flags & ~(kCurrent | kFuture | kOnFault)) != 0)
+    return failure(KernelError::InvalidArgument);
+  return 0;
+}
+
+Value munlockall() { return 0; }
+
+Value riscv_flush_icache(Address, Address, std::uint64_t flags) {
+  constexpr std::uint64_t kThisThread = 1;
+  if ((flags & ~kThisThread) != 0) return failure(KernelError::InvalidArgument);
+  platform::synchronize_instructions();
+  return 0;
+}
+
+}  // namespace faultline::system_call

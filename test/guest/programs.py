@@ -1,0 +1,54 @@
+"""The test programs of user/tests in the guest; each prints TAP and each of its cases counts."""
+
+import re
+
+from guest.suite import REPOSITORY, parameters
+
+# Options of one program; all take the seed, and are told of the policy that maps everything at once.
+OPTIONS = {"test_fuzz_syscalls": ["--seconds=3"], "test_files": ["--fill"]}
+
+PROGRAMS = sorted(source.stem for source in (REPOSITORY / "user" / "tests").glob("test_*.c*"))
+
+
+def command(guest, program, pager):
+    """How a test program is called."""
+    words = [program, f"--seed={guest.seed}", *OPTIONS.get(program, [])]
+    return " ".join(words + (["--eager"] if pager == "eager" else []))
+
+
+@parameters(pager=["lazy", "eager"], program=PROGRAMS)
+def test_tap(guest, pager, program):
+    """The test program passes on four harts, leaves a clean disk and no message from the kernel"""
+    machine, disk = guest.boot_writable(cpus=4, mem="256M", pager=pager)
+    guest.tap(machine, command(guest, program, pager))
+    guest.power_off_clean(machine, disk)
+
+
+@parameters(program=["test_cow", "test_shootdown", "test_thread"])
+def test_tap_on_one_hart(guest, program):
+    """The test programs about several harts also pass where there is one, in 64 MiB"""
+    machine = guest.boot(cpus=1, mem="64M")
+    guest.tap(machine, command(guest, program, "lazy"))
+    machine.poweroff()
+
+
+def test_demonstrations(guest):
+    """The programs that show what this kernel is about print what they promise"""
+    machine = guest.boot(cpus=2)
+    areas = machine.check("vmmap $$")
+    assert "rw-" in areas and "r-x" in areas, areas
+    assert "cow" in machine.check("vmstat").lower()
+    for program in ("cowdemo", "lazydemo"):
+        assert machine.check(program, limit=120).strip(), f"{program} prints nothing"
+    machine.poweroff()
+
+
+def test_memory_core(guest):
+    """The host tests of the memory core, built for RISC-V, pass as an ordinary program of the kernel they test"""
+    # Each simulated machine reserves memory for a few gigabytes of frames; an eager kernel would have to provide them.
+    image = guest.make_image(extra=[guest.build / "guest" / "mm_test"])
+    machine = guest.boot(cpus=4, mem="1G", pager="lazy", disk=image)
+    output = machine.check("mm_test --no-colors=true", limit=600)
+    summary = re.search(r"test cases: +(\d+) \| +(\d+) passed \| +0 failed", output)
+    assert summary and int(summary[1]) == int(summary[2]) > 0, output[-2000:]
+    machine.poweroff()

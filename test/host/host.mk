@@ -1,0 +1,192 @@
+# The memory core on this machine: the sources the kernel links (MM_SRCS, kernel/kernel.mk) against the simulated
+# machine of test/host/machine.
+#
+#   make test [SAN=address,undefined | SAN=thread]     FAULTLINE_SEED=, FAULTLINE_STEPS= reach the random sequences
+#   make fuzz SECONDS=60       make mutants       make bench-host
+#
+#? make test SAN=address,undefined (or thread)      the same under sanitizers
+#? make fuzz SECONDS=60, make mutants, make bench-host     the memory core further
+
+SAN ?=
+comma := ,
+
+# Each choice of sanitizers has its own objects.
+HOST_BUILD := $(BUILD)/host$(if $(SAN),-$(subst $(comma),-,$(SAN)))
+HOST_JOBS := $(shell nproc 2>/dev/null || echo 2)
+
+HOST_MACHINE_SOURCES := $(sort $(wildcard test/host/machine/*.cpp))
+HOST_CASE_SOURCES := $(sort $(wildcard test/host/cases/*.cpp))
+HOST_RANDOM_SOURCES := $(sort $(wildcard test/host/random/*.cpp))
+HOST_POSTCOPY_SOURCES := $(sort $(wildcard test/host/postcopy/*.cpp))
+HOST_SPACE_SOURCE := test/host/space.cpp
+HOST_TEST_SOURCES := test/host/main.cpp $(HOST_SPACE_SOURCE) $(HOST_MACHINE_SOURCES) $(HOST_CASE_SOURCES) \
+  $(HOST_RANDOM_SOURCES) $(HOST_POSTCOPY_SOURCES)
+
+# GCC warns of what it can no longer see to be initialized between the sanitizers' calls, and of fences, which
+# ThreadSanitizer does not know: those here order memory against a device, and no thread plays one.
+HOST_SANITIZE := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-maybe-uninitialized) \
+  $(if $(filter thread,$(SAN)),-Wno-tsan)
+# Without it each CHECK expands to some fifty lines, and compiling the tests takes twice as long.
+HOST_CPPFLAGS := -I. -MMD -MP -DDOCTEST_CONFIG_SUPER_FAST_ASSERTS
+# What runs long is optimized: the core, the machine, the random sequences. The cases are not: they spend their time being
+# compiled.
+HOST_OPTIMIZE ?= -O1
+HOST_CASE_OPTIMIZE ?= -O0
+HOST_DEBUG ?= -g
+HOST_CXXFLAGS := -std=c++23 $(HOST_OPTIMIZE) $(HOST_DEBUG) -DFAULTLINE_CHECK_LOCK_RANKS -Wall -Wextra -Werror -fno-rtti -pthread $(HOST_SANITIZE)
+# The core is compiled as the kernel compiles it: it may neither throw nor ask for types at run time. The tests throw,
+# but derive from its classes, which carry no type information.
+HOST_CORE_CXXFLAGS := $(HOST_CXXFLAGS) -fno-exceptions
+HOST_TEST_FLAGS := $(HOST_CPPFLAGS) $(HOST_CXXFLAGS)
+
+define host_flags
+$(HOST_CPPFLAGS) $(HOST_CORE_CXXFLAGS) $(HOST_CASE_OPTIMIZE)
+endef
+$(HOST_BUILD)/flags: FORCE
+	$(call remember,host_flags)
+
+HOST_CORE_OBJECTS := $(MM_SRCS:%.cpp=$(HOST_BUILD)/%.o)
+# Portable parts of the machine layer: what reads the device tree.
+HOST_BOARD_SOURCES := $(patsubst %,kernel/riscv/%.cpp,fdt machine memory_layout)
+HOST_BOARD_OBJECTS := $(HOST_BOARD_SOURCES:%.cpp=$(HOST_BUILD)/%.o)
+HOST_MACHINE_OBJECTS := $(HOST_MACHINE_SOURCES:%.cpp=$(HOST_BUILD)/%.o)
+HOST_MAIN_OBJECT := $(HOST_BUILD)/test/host/main.o
+HOST_SPACE_OBJECT := $(HOST_SPACE_SOURCE:%.cpp=$(HOST_BUILD)/%.o)
+HOST_CASE_OBJECTS := $(HOST_CASE_SOURCES:%.cpp=$(HOST_BUILD)/%.o)
+HOST_RANDOM_OBJECTS := $(HOST_RANDOM_SOURCES:%.cpp=$(HOST_BUILD)/%.o)
+HOST_POSTCOPY_OBJECTS := $(HOST_POSTCOPY_SOURCES:%.cpp=$(HOST_BUILD)/%.o)
+
+# As for the kernel: GCC takes the compiled header in place of the copy beside it.
+HOST_CORE_STANDARD := $(HOST_BUILD)/core/standard.hpp
+$(HOST_CORE_STANDARD): kernel/lib/standard.hpp
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
+$(HOST_CORE_STANDARD).gch: $(HOST_CORE_STANDARD) $(HOST_BUILD)/flags
+	@echo "  HOST kernel/lib/standard.hpp"
+	$(Q)$(HOSTCXX) $(HOST_CPPFLAGS) $(HOST_CORE_CXXFLAGS) -x c++-header $< -o $@
+
+$(HOST_BUILD)/kernel/%.o: kernel/%.cpp $(HOST_BUILD)/flags $(HOST_CORE_STANDARD).gch
+	@echo "  HOST $<"
+	@mkdir -p $(@D)
+	$(Q)$(HOSTCXX) $(HOST_CPPFLAGS) $(HOST_CORE_CXXFLAGS) -include $(HOST_CORE_STANDARD) -c $< -o $@
+
+$(HOST_BUILD)/test/%.o: test/%.cpp $(HOST_BUILD)/flags
+	@echo "  HOST $<"
+	@mkdir -p $(@D)
+	$(Q)$(HOSTCXX) $(HOST_CPPFLAGS) $(HOST_CXXFLAGS) $(optimize_case) $(include_standard) -c $< -o $@
+
+# The same for what the cases include.
+HOST_STANDARD := $(HOST_BUILD)/standard.hpp
+GUEST_STANDARD := $(BUILD)/guest/standard.hpp
+$(HOST_STANDARD) $(GUEST_STANDARD): test/host/standard.hpp
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
+$(HOST_STANDARD).gch: $(HOST_STANDARD) $(HOST_BUILD)/flags
+	@echo "  HOST test/host/standard.hpp"
+	$(Q)$(HOSTCXX) $(HOST_CPPFLAGS) $(HOST_CXXFLAGS) $(HOST_CASE_OPTIMIZE) -x c++-header $< -o $@
+$(HOST_CASE_OBJECTS): $(HOST_STANDARD).gch
+$(HOST_CASE_OBJECTS): include_standard = -include $(HOST_STANDARD)
+-include $(HOST_STANDARD).d
+
+$(HOST_MAIN_OBJECT) $(patsubst %,$(HOST_BUILD)/test/host/%.o,cases/% postcopy/% fs/%): optimize_case = $(HOST_CASE_OPTIMIZE)
+
+define host_link
+	@echo "  LINK $@"
+	$(Q)$(HOSTCXX) $(HOST_CXXFLAGS) $(filter %.o,$^) -o $@
+endef
+
+# Several programs, so that two cores can run them side by side: the specification, the random sequences, and postcopy
+# against the host's own page faults.
+$(HOST_BUILD)/mm_test: $(HOST_MAIN_OBJECT) $(HOST_CASE_OBJECTS) $(HOST_SPACE_OBJECT) $(HOST_MACHINE_OBJECTS) \
+  $(HOST_CORE_OBJECTS) $(HOST_BOARD_OBJECTS)
+	$(host_link)
+$(HOST_BUILD)/mm_random: $(HOST_MAIN_OBJECT) $(HOST_RANDOM_OBJECTS) $(HOST_SPACE_OBJECT) $(HOST_MACHINE_OBJECTS) \
+  $(HOST_CORE_OBJECTS)
+	$(host_link)
+$(HOST_BUILD)/mm_postcopy: $(HOST_MAIN_OBJECT) $(HOST_POSTCOPY_OBJECTS) $(HOST_MACHINE_OBJECTS) $(HOST_CORE_OBJECTS)
+	$(host_link)
+
+# The file system, portable too, on disks in memory that mke2fs makes and e2fsck judges.
+FS_PORTABLE_SRCS := $(sort $(wildcard kernel/fs/ext2_*.cpp kernel/fs/path*.cpp)) kernel/fs/buffer_cache.cpp \
+  kernel/fs/inode.cpp kernel/fs/file_lock.cpp kernel/fs/open.cpp kernel/fs/open_file.cpp kernel/fs/pipe_buffer.cpp \
+  kernel/dev/block_device.cpp kernel/dev/virtqueue.cpp
+HOST_FS_OBJECTS := $(FS_PORTABLE_SRCS:%.cpp=$(HOST_BUILD)/%.o) \
+  $(patsubst %.cpp,$(HOST_BUILD)/%.o,$(sort $(wildcard test/host/fs/*.cpp)))
+$(HOST_BUILD)/fs_test: $(HOST_MAIN_OBJECT) $(HOST_FS_OBJECTS) $(HOST_MACHINE_OBJECTS) $(HOST_CORE_OBJECTS)
+	$(host_link)
+-include $(HOST_FS_OBJECTS:.o=.d)
+
+# What the compiler must refuse, and what the core's objects may leave undefined. Prints a summary as doctest does.
+HOST_NM ?= nm
+$(HOST_BUILD)/mm_checks: test/host/checks.py test/host/mutant.py $(HOST_CORE_OBJECTS) $(MM_SRCS:%.cpp=$(BUILD)/kernel/%.o) \
+  $(sort $(wildcard test/host/compile_fail/*.cpp)) $(HOST_BUILD)/flags
+	@echo "  GEN  $@"
+	@printf '#!/bin/sh\nexec %s -B test/host/checks.py --compiler "%s" --objects "%s" --cross-nm "%s" --cross-objects "%s"\n' \
+	  "$(PYTHON)" "$(HOSTCXX) -I. -std=c++23 -Wall -Wextra -Werror -fno-exceptions -fno-rtti" \
+	  "$(HOST_CORE_OBJECTS)" "$(TOOLPREFIX)nm" "$(MM_SRCS:%.cpp=$(BUILD)/kernel/%.o)" > $@
+	@chmod +x $@
+
+HOST_TESTS := $(HOST_BUILD)/mm_random $(HOST_BUILD)/mm_test $(HOST_BUILD)/fs_test $(if $(HOST_POSTCOPY_SOURCES),$(HOST_BUILD)/mm_postcopy) \
+  $(HOST_BUILD)/mm_checks
+
+.PHONY: test host-tests host-programs
+host-tests: $(HOST_TESTS)
+host-programs: $(filter-out %/mm_checks,$(HOST_TESTS))
+# Compiled on all cores even without -j: a plain `make test` is what people type.
+test:
+	+$(Q)$(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(HOST_JOBS)) host-tests
+	$(Q)$(PYTHON) test/host/run_tests.py $(HOST_TESTS)
+
+# Small seeded bugs: the tests must notice every one.
+.PHONY: mutants
+mutants:
+	$(Q)$(PYTHON) -B test/host/mutants.py --build $(BUILD) $(if $(ONLY),--only '$(ONLY)')
+
+# The random sequences driven by libFuzzer, under AddressSanitizer and UBSan. What it finds stays in FUZZ_BUILD.
+FUZZ_BUILD := $(BUILD)/fuzz
+FUZZ_SOURCES := test/host/fuzz/fuzz_sequences.cpp test/host/random/model.cpp test/host/random/sequence.cpp \
+  $(HOST_SPACE_SOURCE) $(HOST_MACHINE_SOURCES) $(MM_SRCS)
+FUZZ_OBJECTS := $(FUZZ_SOURCES:%.cpp=$(FUZZ_BUILD)/%.o)
+FUZZ_CXXFLAGS := -std=c++23 -O1 -g -fno-rtti -fno-omit-frame-pointer -fsanitize=address,undefined \
+  -fno-sanitize-recover=all
+
+$(FUZZ_BUILD)/%.o: %.cpp
+	@echo "  FUZZ $<"
+	@mkdir -p $(@D)
+	$(Q)$(CLANGXX) $(HOST_CPPFLAGS) $(FUZZ_CXXFLAGS) -fsanitize=fuzzer-no-link -c $< -o $@
+
+$(FUZZ_BUILD)/fuzz_sequences: $(FUZZ_OBJECTS)
+	@echo "  LINK $@"
+	$(Q)$(CLANGXX) $(FUZZ_CXXFLAGS) -fsanitize=fuzzer $^ -o $@
+
+.PHONY: fuzz
+fuzz:
+	+$(Q)$(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(HOST_JOBS)) \
+	  $(FUZZ_BUILD)/fuzz_sequences
+	@mkdir -p $(FUZZ_BUILD)/corpus
+	$(Q)$(FUZZ_BUILD)/fuzz_sequences -max_total_time=$(or $(SECONDS),60) -max_len=4096 -len_control=0 -timeout=20 \
+	  -print_final_stats=1 -verbosity=1 -artifact_prefix=$(FUZZ_BUILD)/ $(FUZZ_BUILD)/corpus
+
+# What the core costs on this host, with the kernel's allocators and optimization instead of the simulated machine.
+HOST_BENCH_BUILD := $(BUILD)/host-bench
+HOST_BENCH_OBJECTS := $(patsubst %.cpp,$(HOST_BENCH_BUILD)/%.o,$(sort $(wildcard test/host/bench/*.cpp)) $(MM_SRCS))
+HOST_BENCH_CXXFLAGS := -std=c++23 -O2 -g -Wall -Wextra -Werror -fno-rtti -pthread
+
+$(HOST_BENCH_BUILD)/%.o: %.cpp
+	@echo "  HOST $<"
+	@mkdir -p $(@D)
+	$(Q)$(HOSTCXX) $(HOST_CPPFLAGS) $(HOST_BENCH_CXXFLAGS) -c $< -o $@
+
+$(HOST_BENCH_BUILD)/bench_host: $(HOST_BENCH_OBJECTS)
+	@echo "  LINK $@"
+	$(Q)$(HOSTCXX) $(HOST_BENCH_CXXFLAGS) $^ -lbenchmark -o $@
+
+.PHONY: bench-host
+bench-host:
+	+$(Q)$(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(HOST_JOBS)) \
+	  $(HOST_BENCH_BUILD)/bench_host
+	$(Q)$(HOST_BENCH_BUILD)/bench_host --benchmark_min_time=0.2
+
+-include $(FUZZ_OBJECTS:.o=.d) $(HOST_BENCH_OBJECTS:.o=.d)
+-include $(HOST_CORE_OBJECTS:.o=.d) $(HOST_MACHINE_OBJECTS:.o=.d) $(HOST_SPACE_OBJECT:.o=.d) $(HOST_MAIN_OBJECT:.o=.d) \
+  $(HOST_CASE_OBJECTS:.o=.d) $(HOST_RANDOM_OBJECTS:.o=.d) $(HOST_POSTCOPY_OBJECTS:.o=.d)

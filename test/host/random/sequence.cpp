@@ -1,0 +1,8 @@
+#include "test/host/random/operations.hpp"
+
+namespace faultline::sim {
+
+template class Sequence<LazyPager>;
+template class Sequence<EagerPager>;
+
+}  // namespace faultline::sim

@@ -1,0 +1,88 @@
+# What judges the whole: the guest tests, the benchmark beside Linux, the style checks.
+#
+# test/host/host.mk, included before this, gives HOST_TESTS: the doctest binaries that `make grade` runs.
+
+ONLY ?=
+SEED ?=
+JOBS ?=
+
+# The specification of the memory core as a program of the guest: the same sources, built for RISC-V. doctest is
+# headers only, so the ones of this machine serve; -idirafter keeps its other headers out of the way.
+GUEST_MM_TEST := $(BUILD)/guest/mm_test
+GUEST_MM_TEST_SOURCES := test/host/main.cpp $(HOST_CASE_SOURCES) $(HOST_SPACE_SOURCE) $(HOST_MACHINE_SOURCES) \
+  $(MM_SRCS) $(HOST_BOARD_SOURCES)
+GUEST_MM_TEST_OBJECTS := $(GUEST_MM_TEST_SOURCES:%.cpp=$(BUILD)/guest/%.o)
+
+GUEST_CXXFLAGS = -std=c++23 $(HOST_OPTIMIZE) -pthread -DFAULTLINE_CHECK_LOCK_RANKS -idirafter /usr/include -I. -MMD -MP
+
+$(BUILD)/guest/%.o: %.cpp
+	@echo "  CXX  $< (guest)"
+	@mkdir -p $(@D)
+	$(Q)$(TOOLPREFIX)g++ $(GUEST_CXXFLAGS) $(optimize_case) $(include_standard) -c $< -o $@
+
+$(GUEST_STANDARD).gch: $(GUEST_STANDARD)
+	@echo "  CXX  test/host/standard.hpp (guest)"
+	$(Q)$(TOOLPREFIX)g++ $(GUEST_CXXFLAGS) $(HOST_CASE_OPTIMIZE) -x c++-header $< -o $@
+GUEST_CASE_OBJECTS := $(HOST_CASE_SOURCES:%.cpp=$(BUILD)/guest/%.o)
+$(GUEST_CASE_OBJECTS): $(GUEST_STANDARD).gch
+$(GUEST_CASE_OBJECTS): include_standard = -include $(GUEST_STANDARD)
+-include $(GUEST_STANDARD).d
+
+$(BUILD)/guest/test/host/main.o $(BUILD)/guest/test/host/cases/%.o: optimize_case = $(HOST_CASE_OPTIMIZE)
+
+$(GUEST_MM_TEST): $(GUEST_MM_TEST_OBJECTS)
+	@echo "  LINK $@"
+	$(Q)$(TOOLPREFIX)g++ -static -pthread -s $^ -o $@
+
+-include $(GUEST_MM_TEST_OBJECTS:.o=.d)
+
+KERNELS := $(BUILD)/kernel-lazy$(KERNEL_SUFFIX).elf $(BUILD)/kernel-eager$(KERNEL_SUFFIX).elf
+
+# What the tests read of the build's choices.
+test_environment = KERNEL_SUFFIX=$(KERNEL_SUFFIX) TOOLPREFIX=$(TOOLPREFIX) BIOS=$(BIOS) PYTHONDONTWRITEBYTECODE=1
+
+.PHONY: grade soak bench
+grade: $(KERNELS) $(FS_IMAGE) $(HOST_TESTS) $(GUEST_MM_TEST) user-host
+	$(Q)$(test_environment) $(PYTHON) test/grade.py --build $(BUILD) $(HOST_TESTS:%=--host %) \
+	  $(if $(ONLY),--only '$(ONLY)') $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS))
+
+soak: $(KERNELS) $(FS_IMAGE)
+	$(Q)$(test_environment) SOAK_SECONDS=$(or $(SECONDS),1200) $(PYTHON) test/grade.py --build $(BUILD) \
+	  --only 'load.soak*' $(if $(SEED),--seed $(SEED))
+
+bench: $(KERNEL_ELF) $(FS_IMAGE)
+	$(Q)$(test_environment) $(PYTHON) test/bench.py --build $(BUILD) --pager $(PAGER) \
+	  --linux test/bench/linux-6.1.txt
+
+# --- Style -----------------------------------------------------------------------------------------------------
+
+STYLED := $(sort $(shell find kernel user test -name '*.[ch]' -o -name '*.cpp' -o -name '*.hpp'))
+
+.PHONY: check-format format tidy
+CLANG_FORMAT = $(call once,CLANG_FORMAT,$(call need,clang-format-19))
+CLANG_TIDY = $(call once,CLANG_TIDY,$(call need,clang-tidy-19))
+
+check-format:
+	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(STYLED)
+
+format:
+	$(Q)$(CLANG_FORMAT) -i $(STYLED)
+
+# One entry for each translation unit, with the flags it is built with; for clangd and clang-tidy.
+COMPILED_KERNEL := $(filter %.cpp,$(MM_SRCS) $(KERNEL_SRCS))
+compile_commands.json: test/compile_commands.py $(COMPILED_KERNEL) $(USER_C_SOURCES) $(USER_CXX_SOURCES) \
+  $(USER_SHELL_SOURCES) $(HOST_TEST_SOURCES) $(MAKEFILE_LIST) | $(KERNEL_INCLUDE)/gnu/stubs-lp64.h
+	@echo "  JSON $@"
+	$(Q)$(PYTHON) test/compile_commands.py --output $@ \
+	  --flags '$(TOOLPREFIX)g++ $(KERNEL_CPPFLAGS) $(KERNEL_CXXFLAGS) -DFAULTLINE_PAGER_LAZY' $(COMPILED_KERNEL) \
+	  --flags '$(TOOLPREFIX)gcc $(USER_CFLAGS) $(USER_TARGET_FLAGS)' $(USER_C_SOURCES) \
+	  --flags '$(TOOLPREFIX)g++ $(USER_CXXFLAGS) $(USER_TARGET_FLAGS)' $(USER_CXX_SOURCES) $(USER_SHELL_SOURCES) \
+	  --flags '$(HOSTCXX) $(HOST_TEST_FLAGS)' $(HOST_TEST_SOURCES)
+
+TIDIED := $(addprefix $(BUILD)/tidy/,$(COMPILED_KERNEL) $(USER_C_SOURCES) $(USER_CXX_SOURCES) $(USER_SHELL_SOURCES))
+
+tidy: $(TIDIED)
+
+$(BUILD)/tidy/%: % compile_commands.json .clang-tidy FORCE
+	@echo "  TIDY $<"
+	$(Q)$(CLANG_TIDY) --quiet -p . $<
