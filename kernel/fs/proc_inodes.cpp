@@ -54,59 +54,59 @@ class TextFile final : public ProcInode {
   ProcessText process_ = nullptr;
 };
 
-/// An array with one 64-bit entry for each page of the process's address space.
-class PageMapFile final : public ProcInode {
+/// A file that is an array of 64-bit entries, each found when it is read. Reads are of whole entries.
+class EntryArrayFile : public ProcInode {
  public:
-  explicit PageMapFile(ProcessId id)
-      : ProcInode(number_of::of(id, number_of::kPageMap), FileKind::Regular, 0400) {}
-
-  Result<std::size_t> read_at(std::uint64_t offset, IoBuffer& buffer) override {
+  Result<std::size_t> read_at(std::uint64_t offset, IoBuffer& buffer) final {
     constexpr std::size_t kEntry = sizeof(std::uint64_t);
     if (offset % kEntry != 0 || buffer.remaining() % kEntry != 0)
       return failure(KernelError::InvalidArgument);
     ProcSource* from = TRY(source());
     const std::size_t before = buffer.transferred();
     Result<> outcome;
-    for (std::uint64_t page = offset / kEntry; outcome && buffer.remaining() > 0;) {
+    for (std::uint64_t index = offset / kEntry; outcome && buffer.remaining() > 0;) {
       std::uint64_t entries[64];
       std::size_t count = 0;
-      for (; count < std::min(std::size(entries), buffer.remaining() / kEntry); ++count, ++page) {
-        if (page >= kUserEnd / kPageSize) break;
-        const Result<std::uint64_t> entry = from->page_map(process(), Va::checked(page * kPageSize));
-        if (!entry) return buffer.outcome(before, failure(entry.error()));
-        entries[count] = *entry;
+      for (; count < std::min(std::size(entries), buffer.remaining() / kEntry); ++count, ++index) {
+        const Result<std::optional<std::uint64_t>> found = entry(*from, index);
+        if (!found) return buffer.outcome(before, failure(found.error()));
+        if (!*found) break;
+        entries[count] = **found;
       }
       if (count == 0) break;
       outcome = buffer.put(std::as_bytes(std::span(entries, count)));
     }
     return buffer.outcome(before, outcome);
   }
+
+ protected:
+  explicit EntryArrayFile(std::uint64_t number) : ProcInode(number, FileKind::Regular, 0400) {}
+
+ private:
+  /// Nothing past the last entry.
+  virtual Result<std::optional<std::uint64_t>> entry(ProcSource& from, std::uint64_t index) = 0;
 };
 
-/// An array with one 64-bit number for each frame of memory: how many owners it has.
-class FrameCountFile final : public ProcInode {
+/// One entry for each page of the process's address space.
+class PageMapFile final : public EntryArrayFile {
  public:
-  FrameCountFile() : ProcInode(number_of::kFrameCounts, FileKind::Regular, 0400) {}
+  explicit PageMapFile(ProcessId id) : EntryArrayFile(number_of::of(id, number_of::kPageMap)) {}
 
-  Result<std::size_t> read_at(std::uint64_t offset, IoBuffer& buffer) override {
-    constexpr std::size_t kEntry = sizeof(std::uint64_t);
-    if (offset % kEntry != 0 || buffer.remaining() % kEntry != 0)
-      return failure(KernelError::InvalidArgument);
-    ProcSource* from = TRY(source());
-    const std::size_t before = buffer.transferred();
-    Result<> outcome;
-    for (std::uint64_t frame = offset / kEntry; outcome && buffer.remaining() > 0;) {
-      std::uint64_t entries[64];
-      std::size_t count = 0;
-      for (; count < std::min(std::size(entries), buffer.remaining() / kEntry); ++count, ++frame) {
-        const std::optional<std::uint64_t> owners = from->frame_owners(frame);
-        if (!owners) break;
-        entries[count] = *owners;
-      }
-      if (count == 0) break;
-      outcome = buffer.put(std::as_bytes(std::span(entries, count)));
-    }
-    return buffer.outcome(before, outcome);
+ private:
+  Result<std::optional<std::uint64_t>> entry(ProcSource& from, std::uint64_t page) override {
+    if (page >= kUserEnd / kPageSize) return std::nullopt;
+    return TRY(from.page_map(process(), Va::checked(page * kPageSize)));
+  }
+};
+
+/// One entry for each frame of memory: how many owners it has.
+class FrameCountFile final : public EntryArrayFile {
+ public:
+  FrameCountFile() : EntryArrayFile(number_of::kFrameCounts) {}
+
+ private:
+  Result<std::optional<std::uint64_t>> entry(ProcSource& from, std::uint64_t frame) override {
+    return from.frame_owners(frame);
   }
 };
 
