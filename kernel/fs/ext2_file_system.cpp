@@ -114,6 +114,15 @@ Result<> Ext2FileSystem::synchronize() {
   return write_everything(Volume::Mark::InUse);
 }
 
+std::size_t Ext2FileSystem::drop_caches() {
+  std::size_t inodes = 0;
+  {
+    MutexGuard guard(namespace_lock_);
+    inodes = inodes_.drop_unused();
+  }
+  return inodes + volume_->buffers().drop_clean(SIZE_MAX);
+}
+
 Result<> Ext2FileSystem::unmount() {
   if (unmounted_ || volume_->never_written()) return {};
   if (!volume_->read_only()) {

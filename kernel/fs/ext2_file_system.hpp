@@ -22,6 +22,7 @@ class Ext2FileSystem final : public FileSystem {
   Result<Ref<Inode>> directory(std::uint64_t number) override;
   bool has_changes() override;
   Result<> synchronize() override;
+  std::size_t drop_caches() override;
   Result<> unmount() override;
 
   Volume& volume() { return *volume_; }

@@ -153,6 +153,24 @@ void InodeCache::discard(Ref<Ext2Inode> inode) {
   inode->release_reference();  // the cache's own; the caller's goes with `inode`
 }
 
+std::size_t InodeCache::drop_unused() {
+  const auto droppable = [](const Ext2Inode& inode) {
+    return unused(inode) && inode.links() != 0 && !inode.is_dirty() && !inode.has_dirty_pages();
+  };
+  std::size_t dropped = 0;
+  for (InodeNumber last = 0; const Ref<Ext2Inode> inode = next(last, droppable);) {
+    last = inode->number();
+    SpinGuard guard(lock_);
+    // A sync may hold it too for a moment, or a write-back that has just made it dirty again.
+    if (inode->references() != 2 || inode->is_dirty() || inode->has_dirty_pages()) continue;
+    remove(*inode);
+    guard.release();
+    inode->release_reference();  // the cache's own
+    ++dropped;
+  }
+  return dropped;
+}
+
 void InodeCache::drop_all() {
   for (;;) {
     Ref<Ext2Inode> inode;

@@ -20,7 +20,7 @@ class InodeCache {
   explicit InodeCache(Ext2FileSystem& file_system) : file_system_(file_system) {}
   ~InodeCache() { drop_all(); }
 
-  // The caller of these six holds the namespace lock: one thread at a time loads and drops inodes.
+  // The caller of these seven holds the namespace lock: one thread at a time loads and drops inodes.
 
   /// The inode that a name refers to, from memory or from the disk. Errors: Corrupt, InputOutput,
   /// OutOfMemory.
@@ -37,6 +37,9 @@ class InodeCache {
   /// Takes out an inode that has been erased. Who still holds it holds an empty file without a place on the
   /// disk.
   void discard(Ref<Ext2Inode> inode);
+  /// Forgets the inodes that nobody uses and that are on the disk as they are, and their pages. Returns how
+  /// many.
+  std::size_t drop_unused();
   void drop_all();
 
   /// The inode in memory with the smallest number above `after` that has something to be written, or null.

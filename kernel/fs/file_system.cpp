@@ -1,5 +1,7 @@
 #include "kernel/fs/file_system.hpp"
 
+#include <algorithm>
+
 #include "kernel/dev/console.hpp"
 #include "kernel/fs/devfs.hpp"
 #include "kernel/fs/ext2_file_system.hpp"
@@ -60,6 +62,22 @@ Result<> sync_all() {
     if (outcome && !synchronized) outcome = synchronized;
   });
   return outcome;
+}
+
+std::size_t drop_file_system_caches() {
+  std::size_t dropped = 0;
+  for_each_mount([&](FileSystem& file_system) { dropped += file_system.drop_caches(); });
+  return dropped;
+}
+
+void drop_cached_pages() {
+  // In portions, for the search holds a spin lock; and no more than there were, should others read as fast.
+  constexpr std::size_t kPortion = 256;
+  for (std::size_t left = PageCache::total_pages(); left > 0;) {
+    const std::size_t dropped = PageCache::reclaim(std::min(left, kPortion));
+    if (dropped == 0) return;
+    left -= dropped;
+  }
 }
 
 void unmount_all() {

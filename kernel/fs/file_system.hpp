@@ -34,6 +34,10 @@ class FileSystem {
   /// Writes everything back and marks the disk clean. Only after this may the power go off.
   [[nodiscard]] virtual Result<> unmount() { return {}; }
 
+  /// Gives back memory whose contents can be read from the disk again: inodes and blocks that nobody uses and
+  /// that have not changed. Returns how many of them. Sleeps.
+  virtual std::size_t drop_caches() { return 0; }
+
   /// The directory that this file system covers; null for the root.
   Inode* covered() const { return covered_.get(); }
 
@@ -71,6 +75,11 @@ template <class F>
 void for_each_mount(F f) {
   for (std::size_t i = 0; FileSystem* mounted = detail::mounted_file_system(i); ++i) f(*mounted);
 }
+
+/// FileSystem::drop_caches of every file system; how many inodes and blocks that was. Sleeps.
+std::size_t drop_file_system_caches();
+/// Drops every clean page of a file that nobody maps or uses.
+void drop_cached_pages();
 
 /// Under memory pressure: writes back dirty pages so that PageCache can drop them. Sleeps.
 void write_back_some();

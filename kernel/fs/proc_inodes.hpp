@@ -13,7 +13,7 @@ FileSystem& file_system();
 
 /// Inode numbers: those of a process's files are its number and an entry.
 namespace number_of {
-inline constexpr std::uint64_t kRoot = 1, kSelf = 2, kFrameCounts = 3, kFirstSystemFile = 16;
+inline constexpr std::uint64_t kRoot = 1, kSelf = 2, kFrameCounts = 3, kSettings = 4, kFirstSystemFile = 16;
 inline constexpr unsigned kProcessShift = 20;
 inline constexpr std::uint32_t kProcessDirectory = 0, kFirstProcessFile = 16, kExecutable = 1,
                                kWorkingDirectory = 2, kRootLink = 3, kDescriptors = 4, kPageMap = 5,

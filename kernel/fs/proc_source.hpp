@@ -97,6 +97,12 @@ class ProcSource {
   virtual SystemReport system() = 0;
   /// How many owners a frame of memory has; 0 when it is free or no memory, nothing past the last frame.
   virtual std::optional<std::uint64_t> frame_owners(std::uint64_t frame_number) = 0;
+  /// The kernel's small objects of one size: bytes of each, how many are in use, frames that hold them.
+  struct SlabReport {
+    std::size_t object_bytes, objects, slabs;
+  };
+  /// Nothing past the last size; sizes ascend.
+  virtual std::optional<SlabReport> slab_class(std::size_t index) = 0;
   /// A hart: its mhartid, its ISA string as in /proc/cpuinfo ("rv64imafdc…"), and how long it was idle.
   struct HartReport {
     std::uint64_t hart_id;

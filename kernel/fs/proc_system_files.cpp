@@ -22,6 +22,9 @@ void memory_information(ProcSource& source, WindowSink& sink) {
   line("MemAvailable:", kibibytes(system.free_frames + system.cached_frames));
   line("Buffers:", buffers);
   line("Cached:", kibibytes(system.cached_frames));
+  std::uint64_t slabs = 0;
+  for (std::size_t i = 0; const auto objects = source.slab_class(i); ++i) slabs += objects->slabs;
+  line("Slab:", kibibytes(slabs));
   line("SwapTotal:", 0);
   line("SwapFree:", 0);
 }
@@ -32,6 +35,24 @@ void counters(ProcSource& source, WindowSink& sink) {
   format_to(sink, "nr_file_pages {}\n", system.cached_frames);
   for (std::size_t i = 0; i < kCounters; ++i)
     format_to(sink, "{} {}\n", kCounterNames[i], counter_total(static_cast<Counter>(i)));
+}
+
+// The columns behind "tunables" are an allocator's that has such; they are 0 here.
+void small_objects(ProcSource& source, WindowSink& sink) {
+  sink.write(
+      "slabinfo - version: 2.1\n"
+      "# name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab>"
+      " : tunables <limit> <batchcount> <sharedfactor>"
+      " : slabdata <active_slabs> <num_slabs> <sharedavail>\n");
+  for (std::size_t i = 0; const auto use = source.slab_class(i); ++i) {
+    const std::size_t objects_per_slab = kPageSize / use->object_bytes;
+    char name[24];
+    format_to(
+        sink,
+        "{:<17} {:>6} {:>6} {:>6} {:>4} {:>4} : tunables {:>4} {:>4} {:>4} : slabdata {:>6} {:>6} {:>6}\n",
+        format_into(name, "kmalloc-{}", use->object_bytes), use->objects, use->slabs * objects_per_slab,
+        use->object_bytes, objects_per_slab, 1, 0, 0, 0, use->slabs, use->slabs, 0);
+  }
 }
 
 void processors(ProcSource& source, WindowSink& sink) {
@@ -96,14 +117,9 @@ void version(ProcSource&, WindowSink& sink) {
 void file_systems(ProcSource&, WindowSink& sink) { sink.write("\text2\nnodev\tdevtmpfs\nnodev\tproc\n"); }
 
 constexpr SystemFile kFiles[] = {
-    {"meminfo", memory_information},
-    {"vmstat", counters},
-    {"cpuinfo", processors},
-    {"uptime", uptime},
-    {"stat", statistics},
-    {"loadavg", load_average},
-    {"mounts", mounts},
-    {"version", version},
+    {"meminfo", memory_information}, {"slabinfo", small_objects}, {"vmstat", counters},
+    {"cpuinfo", processors},         {"uptime", uptime},          {"stat", statistics},
+    {"loadavg", load_average},       {"mounts", mounts},          {"version", version},
     {"filesystems", file_systems},
 };
 

@@ -6,6 +6,7 @@
 
 #include "kernel/fs/path.hpp"
 #include "kernel/fs/proc_inodes.hpp"
+#include "kernel/fs/proc_settings.hpp"
 
 namespace faultline {
 namespace proc {
@@ -22,6 +23,7 @@ class ProcFileSystem final : public FileSystem {
   FileSystemStatistics statistics() override { return {.magic = 0x9fa0}; }
   Result<Ref<Inode>> directory(std::uint64_t number) override {
     if (number == number_of::kRoot) return root_;
+    if (number < number_of::kFirstSystemFile) return settings_directory(number);
     return process_directory(number_of::process(number), number_of::entry(number));
   }
   void set_root(Ref<Inode> root) { root_ = std::move(root); }
@@ -41,6 +43,7 @@ class RootDirectory final : public ProcInode {
       return Ref<Inode>::share(*this);  // the walk goes up past mount points itself
     if (name == "self") return self_link();
     if (name == "kpagecount") return frame_counts();
+    if (name == "sys") return settings_directory(number_of::kSettings);
     for (std::size_t i = 0; i < system_files().size(); ++i)
       if (system_files()[i].name == name) return system_file(i);
     ProcessId id = 0;
@@ -61,6 +64,8 @@ class RootDirectory final : public ProcInode {
         entry = {"self", number_of::kSelf, FileKind::SymbolicLink, 0};
       } else if (position == 3) {
         entry = {"kpagecount", number_of::kFrameCounts, FileKind::Regular, 0};
+      } else if (position == 4) {
+        entry = {"sys", number_of::kSettings, FileKind::Directory, 0};
       } else if (position < kFirstFile + files) {
         const std::uint64_t file = position - kFirstFile;
         entry = {system_files()[file].name, number_of::kFirstSystemFile + file, FileKind::Regular, 0};
@@ -89,7 +94,7 @@ class RootDirectory final : public ProcInode {
 
  private:
   // Positions.
-  static constexpr std::uint64_t kFirstFile = 4, kFirstProcess = 1000;
+  static constexpr std::uint64_t kFirstFile = 5, kFirstProcess = 1000;
 };
 
 }  // namespace

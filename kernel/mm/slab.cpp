@@ -168,6 +168,7 @@ std::size_t SlabAllocator::take(std::size_t size_class, std::span<void*> out) {
       const std::optional<Pa> fresh = platform::allocate_frame(FrameContents::Any);
       if (!fresh) break;
       frames_.fetch_add(1, std::memory_order_relaxed);
+      ++sizes.slabs;
       std::byte* const bytes = platform::frame_bytes(*fresh);
       const auto objects = static_cast<std::uint32_t>(kPageSize / size);
       for (std::uint32_t i = 0; i < objects; ++i) {
@@ -189,6 +190,7 @@ std::size_t SlabAllocator::take(std::size_t size_class, std::span<void*> out) {
     set_state(slab, state);
     if (state.first_free == kNoObject) unlink_slab(sizes, frame);
   }
+  sizes.objects_in_use += taken;
   return taken;
 }
 
@@ -196,6 +198,7 @@ void SlabAllocator::give_back(std::size_t size_class, std::span<void* const> obj
   SizeClass& sizes = classes_[size_class];
   const std::uint32_t size = kSizes[size_class];
   const SpinGuard guard(sizes.lock);
+  sizes.objects_in_use -= objects.size();
   for (void* const memory : objects) {
     std::byte* const object = static_cast<std::byte*>(memory);
     const Pa frame = frame_of_(object);
@@ -211,6 +214,7 @@ void SlabAllocator::give_back(std::size_t size_class, std::span<void* const> obj
       set_state(slab, {0, 0});
       slab.references.store(0, std::memory_order_relaxed);
       frames_.fetch_sub(1, std::memory_order_relaxed);
+      --sizes.slabs;
       platform::release_frame(frame);
     }
   }
@@ -224,6 +228,13 @@ void SlabAllocator::trim() {
       give_back(size_class, std::span(magazine.objects).first(std::exchange(magazine.count, 0)));
     }
   });
+}
+
+std::optional<SlabAllocator::ClassUse> SlabAllocator::class_use(std::size_t size_class) {
+  if (size_class >= kClasses) return std::nullopt;
+  SizeClass& sizes = classes_[size_class];
+  const SpinGuard guard(sizes.lock);
+  return ClassUse{kSizes[size_class], sizes.objects_in_use, sizes.slabs};
 }
 
 std::size_t SlabAllocator::frames_in_use() const { return frames_.load(std::memory_order_relaxed); }

@@ -35,6 +35,13 @@ class SlabAllocator {
   /// Frames that slabs and large objects occupy.
   std::size_t frames_in_use() const;
 
+  /// What one size class holds. Objects in a magazine count as in use: trim() first for the exact number.
+  struct ClassUse {
+    std::size_t object_bytes, objects_in_use, slabs;
+  };
+  /// Nothing past the last class; classes ascend by their objects' size.
+  std::optional<ClassUse> class_use(std::size_t size_class);
+
  private:
   static constexpr std::array<std::uint16_t, 13> kSizes = {16,  32,  48,  64,  96,   128, 192,
                                                            256, 384, 512, 768, 1024, 2048};
@@ -48,6 +55,7 @@ class SlabAllocator {
   struct SizeClass {
     SpinLock lock{LockRank::Heap};
     Link first_with_room = kNoSlab;
+    std::size_t slabs = 0, objects_in_use = 0;
   };
   struct Magazine {
     std::uint32_t count = 0;

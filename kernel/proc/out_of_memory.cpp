@@ -48,7 +48,7 @@ bool relieve_memory() {
   if (PageCache::reclaim(kReclaimedAtOnce) > 0) return true;
   if (kernel_stacks::release_cached()) return true;
   write_back_some();
-  return PageCache::reclaim(kReclaimedAtOnce) > 0;
+  return PageCache::reclaim(kReclaimedAtOnce) > 0 || drop_file_system_caches() > 0;
 }
 
 void kill_largest_process() {

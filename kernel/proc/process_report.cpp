@@ -112,6 +112,7 @@ class Source final : public ProcSource {
   std::optional<std::uint64_t> frame_owners(std::uint64_t frame_number) override {
     return memory::frame_owners(frame_number);
   }
+  std::optional<SlabReport> slab_class(std::size_t index) override;
   std::optional<HartReport> hart(std::uint32_t index) override;
 };
 
@@ -240,6 +241,12 @@ SystemReport Source::system() {
   for (std::size_t i = 0; i < load.size(); ++i)
     report.load_hundredths[i] = (load[i] * 100 + load_average::kOne / 2) / load_average::kOne;
   return report;
+}
+
+std::optional<ProcSource::SlabReport> Source::slab_class(std::size_t index) {
+  const auto use = memory::slab_class(index);
+  if (!use) return std::nullopt;
+  return SlabReport{use->object_bytes, use->objects_in_use, use->slabs};
 }
 
 std::optional<ProcSource::HartReport> Source::hart(std::uint32_t index) {

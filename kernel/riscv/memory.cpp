@@ -5,7 +5,6 @@
 #include "kernel/lib/heap.hpp"
 #include "kernel/lib/static_object.hpp"
 #include "kernel/mm/buddy.hpp"
-#include "kernel/mm/slab.hpp"
 #include "kernel/riscv/kernel_stack.hpp"
 #include "kernel/riscv/memory_map.hpp"
 
@@ -50,6 +49,10 @@ std::size_t free_frames() {
   // Objects that harts keep for their next allocation hold frames; what is free must not depend on which.
   slabs->trim();
   return frames->free_frames() + kernel_stacks::cached_frames();
+}
+std::optional<SlabAllocator::ClassUse> slab_class(std::size_t size_class) {
+  if (size_class == 0) slabs->trim();
+  return slabs->class_use(size_class);
 }
 std::optional<std::uint64_t> frame_owners(std::uint64_t frame_number) {
   if (frame_number >= buddy->end().page_number()) return std::nullopt;

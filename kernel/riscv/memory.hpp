@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "kernel/mm/slab.hpp"
 #include "kernel/riscv/machine.hpp"
 
 namespace faultline::memory {
@@ -27,6 +28,10 @@ void initialize(const Machine& machine, PaRange image, PaRange device_tree);
 /// stacks.
 std::size_t total_frames();
 std::size_t free_frames();
+
+/// For /proc/slabinfo: what a size class of the kernel's small objects holds; nothing past the last class.
+/// Objects that harts keep for their next allocation are not counted.
+std::optional<SlabAllocator::ClassUse> slab_class(std::size_t size_class);
 
 /// For /proc/kpagecount: how many references to a frame there are, 0 outside the managed memory; nothing past
 /// its end.

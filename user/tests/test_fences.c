@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "common/pages.h"
+#include "common/proc_text.h"
 #include "common/threads.h"
 
 enum { rounds = 200, area_pages = 3 };
@@ -13,25 +14,11 @@ struct fences {
   long local, remote, targets;
 };
 
-static long counter(const char* text, const char* name) {
-  size_t length = strlen(name);
-  for (const char* line = text; line; line = strchr(line, '\n')) {
-    if (*line == '\n') line++;
-    if (strncmp(line, name, length) == 0 && line[length] == ' ') return strtol(line + length, NULL, 10);
-  }
-  return -1;
-}
-
 static struct fences count_fences(void) {
   char text[8192];
-  int fd = open("/proc/vmstat", O_RDONLY);
-  REQUIRE(fd >= 0);
-  ssize_t n = read(fd, text, sizeof text - 1);
-  close(fd);
-  REQUIRE(n > 0);
-  text[n] = '\0';
-  struct fences now = {counter(text, "tlb_fence_local"), counter(text, "tlb_fence_remote"),
-                       counter(text, "tlb_fence_remote_target")};
+  read_proc_text("/proc/vmstat", text, sizeof text);
+  struct fences now = {line_value(text, "tlb_fence_local "), line_value(text, "tlb_fence_remote "),
+                       line_value(text, "tlb_fence_remote_target ")};
   if (now.local < 0) SKIP("this kernel does not count its fences");
   REQUIRE(now.remote >= 0 && now.targets >= 0);
   return now;

@@ -2,6 +2,7 @@
 #include <sched.h>
 
 #include "common/fault.h"
+#include "common/memory.h"
 #include "common/pages.h"
 
 #define RW (PROT_READ | PROT_WRITE)
@@ -284,4 +285,39 @@ TEST(many_files, "40 files mapped at once keep their pages apart") {
     close(fd);
     CHECK_EQ(at[i][page_size], i);
   }
+}
+
+static long pages_read(void) {
+  char text[8192];
+  read_proc_text("/proc/vmstat", text, sizeof text);
+  return line_value(text, "page_cache_read ");
+}
+
+TEST(dropped, "a file dropped from the caches is read again from the disk, and no change to it is lost") {
+  if (!tap_on_faultline()) SKIP("other programs' caches would go with this one's");
+  enum { pages = 16 };
+  int fd = make_letters("file", pages);
+  char* mapped = map_file(fd, 1, PROT_READ, MAP_SHARED, 0);
+  CHECK_EQ(mapped[0], 'a');
+  drop_caches();
+  CHECK_EQ(pwrite(fd, "new", 3, page_size), 3);
+  int other = make_letters("other", 1);
+  CHECK_EQ(write(open("/proc/sys/vm/drop_caches", O_WRONLY), "1", 1), 1);
+  CHECK_EQ(mapped[1], 'a');
+  CHECK_EQ(byte_at(fd, page_size), 'n');
+  CHECK_EQ(byte_at(other, 0), 'a');
+  long before = pages_read();
+  for (int i = 2; i < pages; i++) CHECK_EQ(byte_at(fd, (off_t)i * page_size + 1), 'a' + i);
+  CHECK(pages_read() - before >= pages - 2);
+}
+
+TEST(dropped_nonsense, "only 1, 2 and 3 say which caches to drop") {
+  if (!tap_on_faultline()) SKIP("may not be written here");
+  static const char* const nonsense[] = {"", "0", "4", "-1", "x", "3x", "33333333333333333333333", "1 2"};
+  int fd = open("/proc/sys/vm/drop_caches", O_WRONLY);
+  for (size_t i = 0; i < sizeof nonsense / sizeof *nonsense; i++)
+    if (write(fd, nonsense[i], strlen(nonsense[i]) + 1) >= 0 || errno != EINVAL) FAIL("\"%s\"", nonsense[i]);
+  CHECK_ERR(read(fd, (char[1]){0}, 1), EBADF);
+  CHECK_ERR(open("/proc/sys/vm/drop_cache", O_WRONLY), ENOENT);
+  CHECK_EQ(write(fd, " 1\n", 3), 3);
 }

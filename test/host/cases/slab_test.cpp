@@ -75,6 +75,34 @@ TEST_CASE("small objects share frames: a thousand of 64 bytes fit in little more
   CHECK(world.frames_used() == 0);
 }
 
+TEST_CASE("each size class tells how many objects are in use and how many slabs hold them") {
+  World world;
+  SlabAllocator slab(frame_of);
+  const auto total = [&] {
+    slab.trim();
+    std::size_t objects = 0, slabs = 0, bytes = 0;
+    for (std::size_t i = 0; const auto use = slab.class_use(i); ++i) {
+      CHECK(use->object_bytes > bytes);
+      bytes = use->object_bytes;
+      CHECK(use->objects_in_use <= use->slabs * (kPageSize / use->object_bytes));
+      objects += use->objects_in_use;
+      slabs += use->slabs;
+    }
+    return std::pair(objects, slabs);
+  };
+  CHECK(total() == std::pair<std::size_t, std::size_t>(0, 0));
+  std::vector<void*> objects;
+  for (int i = 0; i < 65; ++i) objects.push_back(slab.allocate(64, 8));
+  void* large = slab.allocate(3 * kPageSize, 8);
+  CHECK(total() == std::pair<std::size_t, std::size_t>(65, 2));
+  slab.release(objects.back(), 64, 8);
+  objects.pop_back();
+  CHECK(total() == std::pair<std::size_t, std::size_t>(64, 1));
+  for (void* object : objects) slab.release(object, 64, 8);
+  slab.release(large, 3 * kPageSize, 8);
+  CHECK(total() == std::pair<std::size_t, std::size_t>(0, 0));
+}
+
 TEST_CASE("without memory it gives null, and works again when there is some") {
   World world;
   SlabAllocator slab(frame_of);

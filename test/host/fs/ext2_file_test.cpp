@@ -267,6 +267,31 @@ TEST_CASE("an open file without a name lives until it is closed, and its space c
   disk.check_clean();
 }
 
+TEST_CASE("dropping the caches forgets what nobody uses and the disk knows, and nothing else") {
+  Mounted disk(ImageKind{});
+  REQUIRE(disk.write("/clean", 0, pattern(50'000, 1)).has_value());
+  REQUIRE(disk.write("/open", 0, pattern(50'000, 2)).has_value());
+  const auto file = disk.open("/open", OpenFlags::kReadOnly);
+  REQUIRE(disk.file_system->synchronize().has_value());
+  REQUIRE(disk.write("/dirty", 0, pattern(50'000, 3)).has_value());
+
+  const std::size_t frames = disk.world.frames_used();
+  CHECK(disk.file_system->drop_caches() > 0);
+  CHECK(disk.world.frames_used() + 12 <= frames);  // the pages of /clean, if no more
+  CHECK(disk.file_system->has_changes());
+
+  const std::uint64_t requests = disk.disk.requests;
+  std::string text(50'000, '\0');
+  KernelIoBuffer buffer(std::as_writable_bytes(std::span(text)));
+  CHECK((*file)->read(buffer).value_or(0) == text.size());
+  CHECK((text == pattern(50'000, 2)));
+  CHECK(disk.disk.requests == requests);
+  CHECK((disk.read("/clean", 0, 60'000) == pattern(50'000, 1)));
+  CHECK(disk.disk.requests > requests);
+  CHECK((disk.read("/dirty", 0, 60'000) == pattern(50'000, 3)));
+  disk.check_clean();
+}
+
 TEST_CASE("a file that is still open without a name when the power goes off in order leaves a clean disk") {
   std::vector<std::byte> image;
   {

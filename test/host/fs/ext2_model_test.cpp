@@ -46,7 +46,7 @@ class Model {
 
  private:
   void operate() {
-    switch (random_() % 14) {
+    switch (random_() % 15) {
       case 0:
         return make_directory();
       case 1:
@@ -67,6 +67,9 @@ class Model {
         return check_directory();
       case 9:
         if (random_() % 20 == 0) disk_.remount();
+        return;
+      case 10:
+        (void)disk_.file_system->drop_caches();
         return;
       default:
         return write();

@@ -1,54 +1,79 @@
-// Counting the machine's free pages before and after: what processes leave behind.
+// What processes leave behind: the machine's memory before and after, to the page and to the object.
 #pragma once
 
+#include "proc_text.h"
 #include "tap.h"
 
-// kB of the line `name` (with its colon) of /proc/meminfo's text, or -1.
-static long meminfo_line(const char* text, const char* name) {
+// What is in use beside caches whose contents can be read from the disk again.
+struct memory_in_use {
+  long pages;         // of processes, page tables and the kernel, without those that hold its small objects
+  long object_bytes;  // the kernel's small objects
+};
+// The small objects share pages, and which ones share depends on the order in which harts allocate and free:
+// as many objects may take a page more than before. So the objects themselves are counted, not their pages.
+
+// Bytes of all objects in use that /proc/slabinfo lists.
+static long slab_object_bytes(const char* text) {
+  long sum = 0, lines = 0;
   for (const char* line = text; line; line = strchr(line, '\n')) {
     if (*line == '\n') line++;
-    if (strncmp(line, name, strlen(name)) == 0) return strtol(line + strlen(name), NULL, 10);
+    long active, size;
+    if (sscanf(line, "%*s %ld %*d %ld", &active, &size) != 2) continue;
+    sum += active * size;
+    lines++;
   }
-  return -1;
+  REQUIRE(lines > 0);
+  return sum;
 }
 
-// Pages free or holding file contents that could be dropped: what anonymous memory, page tables and the
-// kernel's objects do not use. All from one reading: a page that this very function's code brings in between
-// two would count once as free and once as cached.
-TAP_UNUSED static long free_pages(void) {
+// All pages from one reading: a page that this very function's code brings in between two would count once as
+// free and once as cached.
+TAP_UNUSED static struct memory_in_use memory_in_use(void) {
+  static const char* const not_in_use[] = {"MemFree:", "Buffers:", "Cached:", "Slab:"};
   char text[4096];
-  int fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+  read_proc_text("/proc/meminfo", text, sizeof text);
+  long kilobytes = line_value(text, "MemTotal:");
+  REQUIRE(kilobytes > 0);
+  for (size_t i = 0; i < sizeof not_in_use / sizeof *not_in_use; i++) {
+    long value = line_value(text, not_in_use[i]);
+    REQUIRE(value >= 0);
+    kilobytes -= value;
+  }
+  read_proc_text("/proc/slabinfo", text, sizeof text);
+  return (struct memory_in_use){kilobytes / 4, slab_object_bytes(text)};
+}
+
+// Empties the caches, so that what they hold, and the kernel's objects for it, are as before. What is still
+// mapped or open stays.
+TAP_UNUSED static void drop_caches(void) {
+  sync();
+  int fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
   REQUIRE(fd >= 0);
-  ssize_t n = read(fd, text, sizeof text - 1);
+  CHECK_EQ(write(fd, "3\n", 2), 2);
   close(fd);
-  REQUIRE(n > 0);
-  text[n] = '\0';
-  long free_kb = meminfo_line(text, "MemFree:"), cached = meminfo_line(text, "Cached:"),
-       buffers = meminfo_line(text, "Buffers:");
-  REQUIRE(free_kb >= 0);
-  return (free_kb + (cached > 0 ? cached : 0) + (buffers > 0 ? buffers : 0)) / 4;
 }
 
 // Ends the case as skipped where other programs allocate as they like.
 TAP_UNUSED static void require_quiet_machine(void) {
-  if (!tap_on_faultline() && !tap_option("tolerance")) SKIP("free pages are not this program's alone here");
+  if (!tap_on_faultline()) SKIP("memory is not this program's alone here");
 }
 
-// True once as many pages are free as were: `before`, less --tolerance. A process is reaped before the last
-// of its frames is back, so a difference has two seconds to go away by itself.
-TAP_UNUSED static bool free_pages_return(long before) {
-  long tolerance = (long)tap_number("tolerance", 0);
+// True once no more memory is in use than was `before`. A process is reaped before the last of its frames is
+// back, so a difference has two seconds to go away by itself.
+TAP_UNUSED static bool memory_returns(struct memory_in_use before) {
   uint64_t limit = tap_nanoseconds() + UINT64_C(2000000000);
   do {
-    if (free_pages() >= before - tolerance) return true;
+    struct memory_in_use now = memory_in_use();
+    if (now.pages <= before.pages && now.object_bytes <= before.object_bytes) return true;
     nanosleep(&(struct timespec){0, 1000000}, NULL);
   } while (tap_nanoseconds() < limit);
   return false;
 }
 
-// Checks that free_pages_return.
-TAP_UNUSED static void check_free_pages(long before) {
-  if (free_pages_return(before)) return;
-  long now = free_pages();
-  FAIL("%ld pages were free before and %ld after: %ld lost", before, now, before - now);
+// Checks that memory_returns.
+TAP_UNUSED static void check_memory_returned(struct memory_in_use before) {
+  if (memory_returns(before)) return;
+  struct memory_in_use now = memory_in_use();
+  FAIL("%ld pages and %ld bytes of kernel objects were in use before, %ld and %ld after", before.pages,
+       before.object_bytes, now.pages, now.object_bytes);
 }
