@@ -90,7 +90,7 @@ void FileLocks::replace(Kind kind, const FileLock& wanted, bool hold, Spares& sp
     } else if (held.start < wanted.start) {
       if (held.end > wanted.end) {
         Held& rest = *spares.cut_off.release();
-        static_cast<FileLock&>(rest) = held;
+        static_cast<FileLock&>(rest) = static_cast<const FileLock&>(held);
         rest.start = wanted.end;
         list(kind).push_front(rest);  // not met again
       }

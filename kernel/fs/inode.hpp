@@ -75,6 +75,8 @@ class Inode : public PageCache {
     return file != nullptr && file->inode_number() != 0 ? static_cast<Inode*>(file) : nullptr;
   }
 
+  ~Inode() override;
+
   virtual FileSystem& file_system() const = 0;
   virtual FileKind kind() const = 0;
   virtual Stat stat() const = 0;
@@ -143,8 +145,6 @@ class Inode : public PageCache {
   void set_mounted_here(FileSystem* mounted) { mounted_here_.store(mounted, std::memory_order_release); }
 
  protected:
-  ~Inode() override;
-
   // Inodes without stored contents have no pages.
   Result<> read_pages(std::uint64_t first, std::span<const Pa> frames) override;
   Result<> write_pages(std::uint64_t first, std::span<const Pa> frames) override;

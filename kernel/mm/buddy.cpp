@@ -100,7 +100,7 @@ void BuddyAllocator::release_locked(std::uint32_t index, unsigned order) {
 }
 
 void BuddyAllocator::release(Pa block, unsigned order) {
-  ASSERT(order <= kMaxOrder && contains(block) && block.page_number() % frames_in(order) == 0);
+  ASSERT(order <= kMaxOrder && contains(block) && (block.page_number() & (frames_in(order) - 1)) == 0);
   const auto index = static_cast<std::uint32_t>(block.page_number() - first_number_);
   const SpinGuard guard(lock_);
   // A block that is free already lies in some free block.

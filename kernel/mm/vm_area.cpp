@@ -87,7 +87,8 @@ void AreaIndex::replace_child(VmArea* parent, VmArea& old_child, VmArea* new_chi
 VmArea* AreaIndex::rotate(VmArea& node, bool to_left) {
   VmArea* VmArea::* const inner = to_left ? &VmArea::left_ : &VmArea::right_;
   VmArea* VmArea::* const outer = to_left ? &VmArea::right_ : &VmArea::left_;
-  VmArea& top = *(node.*outer);
+  // There is one: it is what made the node's outer side the higher one.
+  VmArea& top = *(node.*outer);  // NOLINT(clang-analyzer-core.NullDereference)
   node.*outer = top.*inner;
   if (node.*outer != nullptr) (node.*outer)->parent_ = &node;
   replace_child(node.parent_, node, &top);

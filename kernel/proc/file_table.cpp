@@ -10,6 +10,7 @@ FileTable::~FileTable() {
   for (std::size_t i = 0; i < entries_.size(); ++i) let_go(std::move(entries_[i].file));
 }
 
+// The reference ends here. NOLINTNEXTLINE(performance-unnecessary-value-param)
 void FileTable::let_go(Ref<OpenFile> file) const {
   if (!file || file->inode() == nullptr) return;
   if (FileLocks* const locks = file->inode()->locks()) locks->release_all(FileLocks::Kind::Range, this);
