@@ -8,6 +8,7 @@
 
 #include "kernel/lib/heap.hpp"
 #include "kernel/lib/list.hpp"
+#include "kernel/lib/panic.hpp"
 
 namespace faultline {
 
@@ -77,7 +78,10 @@ class SignalSet {
   constexpr void add(Signal signal) { bits_ |= bit(signal); }
   constexpr void remove(Signal signal) { bits_ &= ~bit(signal); }
   /// The member with the lowest number. The set is not empty.
-  constexpr Signal first() const { return static_cast<Signal>(std::countr_zero(bits_) + 1); }
+  constexpr Signal first() const {
+    ASSERT(bits_ != 0);
+    return static_cast<Signal>(std::countr_zero(bits_) + 1);
+  }
 
   friend constexpr SignalSet operator|(SignalSet a, SignalSet b) { return from_bits(a.bits_ | b.bits_); }
   friend constexpr SignalSet operator&(SignalSet a, SignalSet b) { return from_bits(a.bits_ & b.bits_); }

@@ -37,7 +37,8 @@ Result<Process*> find(ProcessId id, const SpinGuard&) {
 template <class T>
 Result<Ref<T>> resource(ProcessId id, Ref<T> Process::* member) {
   SpinGuard guard(process_lock);
-  Ref<T> held = TRY(find(id, guard))->*member;
+  const Process& process = *TRY(find(id, guard));
+  Ref<T> held = process.*member;
   if (!held) return failure(KernelError::NoSuchProcess);
   return held;
 }
