@@ -6,6 +6,7 @@
 #include "common/memory.h"
 #include "common/pages.h"
 #include "common/threads.h"
+#include "common/turns.h"
 
 enum { warm_up = 50 };
 
@@ -207,18 +208,12 @@ TEST(signals, "wait tells the signal that ended a process") {
 }
 
 TEST(no_hang, "WNOHANG gives 0 while the child runs and its pid once it ended") {
-  int ends[2];
-  REQUIRE(pipe(ends) == 0);
-  pid_t child = tap_fork();
-  if (child == 0) {
-    char byte;
-    close(ends[1]);
-    _exit(read(ends[0], &byte, 1) == 0 ? 3 : 4);
-  }
-  int status = 77;
+  int release, status = 77;
+  pid_t child = fork_held(&release);
+  if (child == 0) _exit(3);
   CHECK_EQ(waitpid(child, &status, WNOHANG), 0);
   CHECK_EQ(waitpid(-1, &status, WNOHANG), 0);
-  close(ends[1]);
+  close(release);
   CHECK_EQ(waitpid(child, &status, 0), child);
   CHECK_EQ(WEXITSTATUS(status), 3);
   CHECK_ERR(waitpid(child, &status, WNOHANG), ECHILD);

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include "common/pages.h"
+#include "common/turns.h"
 
 static int open_file(void) {
   int fd = open(tap_path("file"), O_RDWR | O_CREAT, 0644);
@@ -86,18 +87,12 @@ TEST(flock_owner,
   CHECK_OK(flock(copy, LOCK_EX | LOCK_NB));
   close(fd);
   CHECK_ERR(flock(other, LOCK_EX | LOCK_NB), EWOULDBLOCK);
-  int ends[2];
-  REQUIRE(pipe(ends) == 0);
-  pid_t child = tap_fork();
-  if (child == 0) {
-    char byte;
-    close(ends[1]);
-    CHECK_EQ(read(ends[0], &byte, 1), 0);
-    tap_exit();
-  }
+  int release;
+  pid_t child = fork_held(&release);
+  if (child == 0) tap_exit();
   close(copy);
   CHECK_ERR(flock(other, LOCK_EX | LOCK_NB), EWOULDBLOCK);
-  close(ends[1]);
+  close(release);
   tap_join(child);
   CHECK_OK(flock(other, LOCK_EX | LOCK_NB));
 }

@@ -17,6 +17,7 @@
 #include "common/fault.h"
 #include "common/pages.h"
 #include "common/threads.h"
+#include "common/turns.h"
 
 enum { maximum_spinners = 16, warm_accesses = 64, minimum_rounds = 8 };
 static const uint64_t case_budget = UINT64_C(400000000);  // nanoseconds, once minimum_rounds are done
@@ -311,18 +312,10 @@ TEST(first_write, "the first write to a page that others only read so far is see
   }
 }
 
-// Forks a process that holds the space's pages shared until `*ends` is closed.
+// Forks a process that holds the space's pages shared until `*release` is closed.
 static pid_t hold_shared(int* release) {
-  int ends[2];
-  REQUIRE(pipe(ends) == 0);
-  pid_t child = tap_fork();
-  if (child == 0) {
-    char byte;
-    close(ends[1]);
-    _exit(read(ends[0], &byte, 1) == 0 ? 0 : 1);
-  }
-  close(ends[0]);
-  *release = ends[1];
+  pid_t child = fork_held(release);
+  if (child == 0) _exit(0);
   return child;
 }
 

@@ -1,6 +1,7 @@
 // Threads that fault, map and unmap in one space at once.
 #include "common/pages.h"
 #include "common/threads.h"
+#include "common/turns.h"
 
 enum { region_pages = 512 };
 static long* region;
@@ -43,13 +44,9 @@ TEST(faults_copied,
   pthread_barrier_init(&barrier, NULL, crowd);
   region = (long*)map_anonymous(region_pages);
   for (size_t i = 0; i < region_pages * page_size / sizeof *region; i++) region[i] = 1000000;
-  int ends[2];
-  REQUIRE(pipe(ends) == 0);
-  pid_t child = tap_fork();
+  int release;
+  pid_t child = fork_held(&release);
   if (child == 0) {
-    char byte;
-    close(ends[1]);
-    CHECK_EQ(read(ends[0], &byte, 1), 0);
     for (size_t i = 0; i < region_pages * page_size / sizeof *region; i++)
       if (region[i] != 1000000) {
         FAIL("word %zu changed", i);
@@ -59,7 +56,7 @@ TEST(faults_copied,
   }
   run_crowd(touch_all, crowd);
   check_region(1000000);
-  close(ends[1]);
+  close(release);
   tap_join(child);
 }
 

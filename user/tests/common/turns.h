@@ -1,4 +1,4 @@
-// A parent and a child that take turns: each waits for the other's token in a pipe.
+// A parent and a child that wait for each other: for a token in a pipe, or for its end.
 #pragma once
 
 #include "tap.h"
@@ -19,4 +19,20 @@ TAP_UNUSED static void pass_turn(int fd) { REQUIRE(write(fd, "t", 1) == 1); }
 TAP_UNUSED static void await_turn(int fd) {
   char token;
   REQUIRE(read(fd, &token, 1) == 1);
+}
+
+// Forks a child that does nothing until the parent closes `*release`: then it comes back with 0.
+TAP_UNUSED static pid_t fork_held(int* release) {
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  pid_t child = tap_fork();
+  if (child == 0) {
+    char byte;
+    close(ends[1]);
+    REQUIRE(read(ends[0], &byte, 1) == 0);
+    return 0;
+  }
+  close(ends[0]);
+  *release = ends[1];
+  return child;
 }
