@@ -121,6 +121,18 @@ define remember
 @printf '%s\n' '$($(1))' | cmp -s - $@ || printf '%s\n' '$($(1))' > $@
 endef
 
+# $(call precompiled_header,COPY,HEADER,COMPILER AND FLAGS,PREREQUISITES): HEADER, compiled. GCC takes COPY.gch in place of
+# COPY, which sources get by -include.
+define precompiled_header
+$(1): $(2)
+	@mkdir -p $$(@D)
+	$$(Q)cp $$< $$@
+$(1).gch: $(1) $(4)
+	@echo "  CXX  $(2)"
+	$$(Q)$(3) -x c++-header $$< -o $$@
+-include $(1).d
+endef
+
 .PHONY: all
 all: kernel image
 

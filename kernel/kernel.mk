@@ -41,15 +41,9 @@ $(KERNEL_INCLUDE)/gnu/stubs-lp64.h:
 	@mkdir -p $(@D)
 	@: > $@
 
-# kernel/lib/standard.hpp, compiled: GCC takes it in place of the copy beside it that -include names.
 KERNEL_STANDARD := $(BUILD)/kernel/standard.hpp
-$(KERNEL_STANDARD): kernel/lib/standard.hpp
-	@mkdir -p $(@D)
-	$(Q)cp $< $@
-$(KERNEL_STANDARD).gch: $(KERNEL_STANDARD) $(KERNEL_FLAGS_FILE) | $(KERNEL_INCLUDE)/gnu/stubs-lp64.h
-	@echo "  CXX  kernel/lib/standard.hpp"
-	$(Q)$(TOOLPREFIX)g++ $(KERNEL_CPPFLAGS) $(KERNEL_CXXFLAGS) -x c++-header $< -o $@
-
+$(eval $(call precompiled_header,$(KERNEL_STANDARD),kernel/lib/standard.hpp,\
+  $$(TOOLPREFIX)g++ $$(KERNEL_CPPFLAGS) $$(KERNEL_CXXFLAGS),$(KERNEL_FLAGS_FILE) | $(KERNEL_INCLUDE)/gnu/stubs-lp64.h))
 include_standard_kernel = -include $(KERNEL_STANDARD)
 # It defines what these headers declare.
 $(BUILD)/%/riscv/compiler_support.o: include_standard_kernel :=

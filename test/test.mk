@@ -20,13 +20,12 @@ $(BUILD)/guest/%.o: %.cpp
 	@mkdir -p $(@D)
 	$(Q)$(TOOLPREFIX)g++ $(GUEST_CXXFLAGS) $(optimize_case) $(include_standard) -c $< -o $@
 
-$(GUEST_STANDARD).gch: $(GUEST_STANDARD)
-	@echo "  CXX  test/host/standard.hpp (guest)"
-	$(Q)$(TOOLPREFIX)g++ $(GUEST_CXXFLAGS) $(HOST_CASE_OPTIMIZE) -x c++-header $< -o $@
+GUEST_STANDARD := $(BUILD)/guest/standard.hpp
+$(eval $(call precompiled_header,$(GUEST_STANDARD),test/host/standard.hpp,\
+  $$(TOOLPREFIX)g++ $$(GUEST_CXXFLAGS) $$(HOST_CASE_OPTIMIZE)))
 GUEST_CASE_OBJECTS := $(HOST_CASE_SOURCES:%.cpp=$(BUILD)/guest/%.o)
 $(GUEST_CASE_OBJECTS): $(GUEST_STANDARD).gch
 $(GUEST_CASE_OBJECTS): include_standard = -include $(GUEST_STANDARD)
--include $(GUEST_STANDARD).d
 
 $(BUILD)/guest/test/host/main.o $(BUILD)/guest/test/host/cases/%.o: optimize_case = $(HOST_CASE_OPTIMIZE)
 

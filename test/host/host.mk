@@ -12,7 +12,6 @@ comma := ,
 
 # Each choice of sanitizers has its own objects.
 HOST_BUILD := $(BUILD)/host$(if $(SAN),-$(subst $(comma),-,$(SAN)))
-HOST_JOBS := $(shell nproc 2>/dev/null || echo 2)
 
 HOST_MACHINE_SOURCES := $(sort $(wildcard test/host/machine/*.cpp))
 HOST_CASE_SOURCES := $(sort $(wildcard test/host/cases/*.cpp))
@@ -56,14 +55,9 @@ HOST_CASE_OBJECTS := $(HOST_CASE_SOURCES:%.cpp=$(HOST_BUILD)/%.o)
 HOST_RANDOM_OBJECTS := $(HOST_RANDOM_SOURCES:%.cpp=$(HOST_BUILD)/%.o)
 HOST_POSTCOPY_OBJECTS := $(HOST_POSTCOPY_SOURCES:%.cpp=$(HOST_BUILD)/%.o)
 
-# As for the kernel: GCC takes the compiled header in place of the copy beside it.
 HOST_CORE_STANDARD := $(HOST_BUILD)/core/standard.hpp
-$(HOST_CORE_STANDARD): kernel/lib/standard.hpp
-	@mkdir -p $(@D)
-	$(Q)cp $< $@
-$(HOST_CORE_STANDARD).gch: $(HOST_CORE_STANDARD) $(HOST_BUILD)/flags
-	@echo "  HOST kernel/lib/standard.hpp"
-	$(Q)$(HOSTCXX) $(HOST_CPPFLAGS) $(HOST_CORE_CXXFLAGS) -x c++-header $< -o $@
+$(eval $(call precompiled_header,$(HOST_CORE_STANDARD),kernel/lib/standard.hpp,\
+  $$(HOSTCXX) $$(HOST_CPPFLAGS) $$(HOST_CORE_CXXFLAGS),$(HOST_BUILD)/flags))
 
 $(HOST_BUILD)/kernel/%.o: kernel/%.cpp $(HOST_BUILD)/flags $(HOST_CORE_STANDARD).gch
 	@echo "  HOST $<"
@@ -75,18 +69,12 @@ $(HOST_BUILD)/test/%.o: test/%.cpp $(HOST_BUILD)/flags
 	@mkdir -p $(@D)
 	$(Q)$(HOSTCXX) $(HOST_CPPFLAGS) $(HOST_CXXFLAGS) $(optimize_case) $(include_standard) -c $< -o $@
 
-# The same for what the cases include.
+# What the cases include.
 HOST_STANDARD := $(HOST_BUILD)/standard.hpp
-GUEST_STANDARD := $(BUILD)/guest/standard.hpp
-$(HOST_STANDARD) $(GUEST_STANDARD): test/host/standard.hpp
-	@mkdir -p $(@D)
-	$(Q)cp $< $@
-$(HOST_STANDARD).gch: $(HOST_STANDARD) $(HOST_BUILD)/flags
-	@echo "  HOST test/host/standard.hpp"
-	$(Q)$(HOSTCXX) $(HOST_CPPFLAGS) $(HOST_CXXFLAGS) $(HOST_CASE_OPTIMIZE) -x c++-header $< -o $@
+$(eval $(call precompiled_header,$(HOST_STANDARD),test/host/standard.hpp,\
+  $$(HOSTCXX) $$(HOST_CPPFLAGS) $$(HOST_CXXFLAGS) $$(HOST_CASE_OPTIMIZE),$(HOST_BUILD)/flags))
 $(HOST_CASE_OBJECTS): $(HOST_STANDARD).gch
 $(HOST_CASE_OBJECTS): include_standard = -include $(HOST_STANDARD)
--include $(HOST_STANDARD).d
 
 $(HOST_MAIN_OBJECT) $(patsubst %,$(HOST_BUILD)/test/host/%.o,cases/% postcopy/% fs/%): optimize_case = $(HOST_CASE_OPTIMIZE)
 
@@ -129,12 +117,8 @@ $(HOST_BUILD)/mm_checks: test/host/checks.py test/host/mutant.py $(HOST_CORE_OBJ
 HOST_TESTS := $(HOST_BUILD)/mm_random $(HOST_BUILD)/mm_test $(HOST_BUILD)/fs_test $(if $(HOST_POSTCOPY_SOURCES),$(HOST_BUILD)/mm_postcopy) \
   $(HOST_BUILD)/mm_checks
 
-.PHONY: test host-tests host-programs
-host-tests: $(HOST_TESTS)
-host-programs: $(filter-out %/mm_checks,$(HOST_TESTS))
-# Compiled on all cores even without -j: a plain `make test` is what people type.
-test:
-	+$(Q)$(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(HOST_JOBS)) host-tests
+.PHONY: test
+test: $(HOST_TESTS)
 	$(Q)$(PYTHON) test/host/run_tests.py $(HOST_TESTS)
 
 # Small seeded bugs: the tests must notice every one.
@@ -160,9 +144,7 @@ $(FUZZ_BUILD)/fuzz_sequences: $(FUZZ_OBJECTS)
 	$(Q)$(CLANGXX) $(FUZZ_CXXFLAGS) -fsanitize=fuzzer $^ -o $@
 
 .PHONY: fuzz
-fuzz:
-	+$(Q)$(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(HOST_JOBS)) \
-	  $(FUZZ_BUILD)/fuzz_sequences
+fuzz: $(FUZZ_BUILD)/fuzz_sequences
 	@mkdir -p $(FUZZ_BUILD)/corpus
 	$(Q)$(FUZZ_BUILD)/fuzz_sequences -max_total_time=$(or $(SECONDS),60) -max_len=4096 -len_control=0 -timeout=20 \
 	  -print_final_stats=1 -verbosity=1 -artifact_prefix=$(FUZZ_BUILD)/ $(FUZZ_BUILD)/corpus
@@ -182,9 +164,7 @@ $(HOST_BENCH_BUILD)/bench_host: $(HOST_BENCH_OBJECTS)
 	$(Q)$(HOSTCXX) $(HOST_BENCH_CXXFLAGS) $^ -lbenchmark -o $@
 
 .PHONY: bench-host
-bench-host:
-	+$(Q)$(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(HOST_JOBS)) \
-	  $(HOST_BENCH_BUILD)/bench_host
+bench-host: $(HOST_BENCH_BUILD)/bench_host
 	$(Q)$(HOST_BENCH_BUILD)/bench_host --benchmark_min_time=0.2
 
 -include $(FUZZ_OBJECTS:.o=.d) $(HOST_BENCH_OBJECTS:.o=.d)
