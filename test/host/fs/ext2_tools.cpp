@@ -7,6 +7,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <string_view>
+#include <unordered_set>
 
 namespace faultline::sim {
 namespace {
@@ -77,10 +80,18 @@ std::vector<std::byte> make_image(const ImageKind& kind, const std::string& scri
 }
 
 std::string check_image(const std::vector<std::byte>& image) {
+  // Tests that fail in every possible place come to few different disks, and e2fsck says of equal bytes what it
+  // said before. Two images of one 64-bit hash would take some billion of them.
+  static std::unordered_set<std::size_t> clean;
+  const std::string_view bytes(reinterpret_cast<const char*>(image.data()), image.size());
+  const std::size_t digest = std::hash<std::string_view>()(bytes);
+  if (clean.contains(digest)) return "";
   const std::string path = workplace.file("checked");
   store(path, image);
   const Run checked = run("e2fsck -fn " + path);
-  return checked.status == 0 ? "" : checked.output;
+  if (checked.status != 0) return checked.output;
+  clean.insert(digest);
+  return "";
 }
 
 std::string ask_debugfs(const std::vector<std::byte>& image, const std::string& command) {
