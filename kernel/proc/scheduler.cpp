@@ -1,12 +1,11 @@
 #include "kernel/proc/scheduler.hpp"
 
-#include <algorithm>
-#include <bit>
+#include <utility>
 
 #include "kernel/dev/clock.hpp"
-#include "kernel/mm/hart_local.hpp"
 #include "kernel/mm/tlb.hpp"
 #include "kernel/proc/load_average.hpp"
+#include "kernel/proc/run_queue.hpp"
 #include "kernel/proc/trap_hooks.hpp"
 #include "kernel/riscv/csr.hpp"
 #include "kernel/riscv/interrupts.hpp"
@@ -27,127 +26,6 @@ namespace faultline {
 namespace {
 
 using State = Thread::State;
-
-/// What one hart has to run. `lock` covers the list; the rest belongs to the hart.
-struct alignas(kCacheLine) RunQueue {
-  SpinLock lock{LockRank::Scheduler};
-  List<Thread, RunQueueTag> threads;
-  std::atomic<std::uint32_t> length =
-      0;  // written under lock; others look at it to see whether stealing is worth it
-
-  Thread* previous = nullptr;          // who was switched away from, until finish_switch has seen to it
-  Ticks slice_end = Ticks::forever();  // forever: nobody waits, so the slice does not end
-  bool slice_over = false;
-  Ticks share_at = Ticks::forever();  // when an idle hart is to be told that somebody still waits here
-  std::atomic<std::uint64_t> switches = 0;
-  std::atomic<std::uint64_t> idle_ticks = 0;
-};
-
-std::array<RunQueue, kMaxHarts> queues;
-std::atomic<std::uint64_t> idle_harts = 0;  // bit for each hart in its idle loop's wait
-
-constexpr std::uint64_t kSliceNanoseconds = 10'000'000;
-constexpr std::uint64_t kShareNanoseconds = 50'000;
-
-std::size_t index_of(const Hart& hart) { return static_cast<std::size_t>(hart.id); }
-RunQueue& own_queue() { return queues[index_of(Hart::current())]; }
-std::uint64_t bit_of(const Hart& hart) { return HartSet::of(hart.id).bits(); }
-
-bool may_run_on(const Thread& thread, const Hart& hart) {
-  return (thread.allowed_harts.load(std::memory_order_relaxed) & bit_of(hart)) != 0;
-}
-
-/// Starts the slice of the thread that has run since `since` to run out, because somebody waits now.
-void limit_slice(RunQueue& queue, Ticks since) {
-  if (!queue.slice_end.is_forever()) return;
-  queue.slice_end = since + clock::from_nanoseconds(kSliceNanoseconds);
-  timer::program(queue.slice_end);
-}
-
-/// Where a runnable thread goes. This hart, if it may run here: whoever wakes another thread mostly sleeps
-/// soon itself (a pipe, a disk request that idle harts finish), and handing the thread to another hart costs
-/// an interrupt and cold caches. If it does not get its turn soon, an idle hart is told to take it
-/// (share_at). When no hart is idle, a clearly shorter queue is better.
-Hart& choose_hart(const Thread& thread) {
-  const std::uint64_t online = online_harts().bits();
-  std::uint64_t allowed = thread.allowed_harts.load(std::memory_order_relaxed) & online;
-  if (allowed == 0) allowed = online;
-  Hart& here = Hart::current();
-  if ((allowed & bit_of(here)) == 0) return harts[static_cast<std::size_t>(std::countr_zero(allowed))];
-  Hart* best = &here;
-  std::uint32_t shortest = queues[index_of(here)].length.load(std::memory_order_relaxed);
-  if (shortest < 2 || (idle_harts.load(std::memory_order_relaxed) & allowed) != 0) return here;
-  --shortest;  // moving must be worth it
-  for (unsigned i = 0; i < hart_count(); ++i) {
-    const std::uint32_t length = queues[i].length.load(std::memory_order_relaxed);
-    if ((allowed & bit_of(harts[i])) == 0 || length >= shortest) continue;
-    best = &harts[i];
-    shortest = length;
-  }
-  return *best;
-}
-
-/// Tells one idle hart that there is something to take from this hart's queue.
-void wake_idle_hart() {
-  std::uint64_t idle = idle_harts.load();
-  while (idle != 0) {
-    const std::uint64_t chosen = idle & -idle;
-    // Whoever clears the bit sends the request, so that two wakers choose two harts.
-    if ((idle_harts.fetch_and(~chosen) & chosen) != 0) {
-      request(harts[static_cast<std::size_t>(std::countr_zero(chosen))], hart_state::kReschedule);
-      return;
-    }
-    idle &= ~chosen;
-  }
-}
-
-/// The thread is Runnable and in no queue; its registers are saved.
-void enqueue(Thread& thread) {
-  Hart& hart = choose_hart(thread);
-  RunQueue& queue = queues[index_of(hart)];
-  std::uint32_t length;
-  {
-    SpinGuard guard(queue.lock);
-    queue.threads.push_back(thread);
-    length = queue.length.load(std::memory_order_relaxed) + 1;
-    queue.length.store(length);
-  }
-  if (&hart != &Hart::current()) {
-    request(hart, hart_state::kReschedule);
-  } else if (length > 1) {
-    limit_slice(queue, Thread::current().running_since());
-    if (idle_harts.load() != 0) wake_idle_hart();
-  } else if (&Thread::current() != hart.idle) {
-    limit_slice(queue, Thread::current().running_since());
-    if (queue.share_at.is_forever() && idle_harts.load() != 0) {
-      queue.share_at = clock::now() + clock::from_nanoseconds(kShareNanoseconds);
-      timer::program(queue.share_at);
-    }
-  }
-}
-
-/// Takes the first thread that may run here out of a queue.
-Thread* take_from(RunQueue& queue, const Hart& hart) {
-  if (queue.length.load() == 0) return nullptr;
-  SpinGuard guard(queue.lock);
-  for (Thread& thread : queue.threads) {
-    if (!may_run_on(thread, hart)) continue;
-    static_cast<ListNode<RunQueueTag>&>(thread).unlink();
-    queue.length.store(queue.length.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
-    return &thread;
-  }
-  return nullptr;
-}
-
-/// The next thread for this hart: its own first, then another's; null when there is none.
-Thread* choose_next() {
-  const Hart& hart = Hart::current();
-  const std::size_t self = index_of(hart);
-  for (std::size_t i = 0; i < hart_count(); ++i) {
-    if (Thread* const thread = take_from(queues[(self + i) % hart_count()], hart)) return thread;
-  }
-  return nullptr;
-}
 
 /// Makes satp translate for `space` (null: the kernel alone) and tells the space. The old one is told after
 /// satp has left it (mm/tlb.hpp).
@@ -185,7 +63,7 @@ unsigned threads_wanting_a_hart(const Thread& current) {
 void switch_to(Thread& next) {
   may_sleep();
   Hart& hart = Hart::current();
-  RunQueue& queue = queues[index_of(hart)];
+  RunQueue& queue = run_queue_of(hart);
   Thread& previous = Thread::current();
   const Ticks now = clock::now();
   if (load_average::is_due(now)) [[unlikely]]
@@ -210,7 +88,7 @@ void switch_to(Thread& next) {
 
 /// Runs another thread if there is one, else idles. The current thread's state says that it does not go on.
 void switch_away() {
-  Thread* const next = choose_next();
+  Thread* const next = take_next();
   switch_to(next != nullptr ? *next : *Hart::current().idle);
 }
 
@@ -237,10 +115,10 @@ void start(Ref<Thread> thread) {
 void yield() {
   Thread& current = Thread::current();
   Hart& hart = Hart::current();
-  Thread* next = choose_next();
+  Thread* next = take_next();
   if (next == nullptr) {
-    own_queue().slice_over = false;
-    own_queue().slice_end = Ticks::forever();
+    run_queue_of(Hart::current()).slice_over = false;
+    run_queue_of(Hart::current()).slice_end = Ticks::forever();
     if (may_run_on(current, hart) || &current == hart.idle) return;
     next = hart.idle;
   }
@@ -261,7 +139,7 @@ void preemption_point() {
 }
 
 void reschedule_if_needed() {
-  if (own_queue().slice_over) yield();
+  if (run_queue_of(Hart::current()).slice_over) yield();
 }
 
 void interrupt(Thread& thread) {
@@ -317,13 +195,13 @@ void wake(Thread& thread) {
 }
 
 void handle_reschedule_request() {
-  RunQueue& queue = own_queue();
+  RunQueue& queue = run_queue_of(Hart::current());
   if (queue.length.load() != 0) limit_slice(queue, Thread::current().running_since());
 }
 
 void handle_timer() {
   clock::run_expired_timers();
-  RunQueue& queue = own_queue();
+  RunQueue& queue = run_queue_of(Hart::current());
   const Ticks now = clock::now();
   if (queue.slice_end <= now) {
     queue.slice_over = true;
@@ -341,24 +219,24 @@ void handle_timer() {
 
 std::uint64_t context_switches() {
   std::uint64_t total = 0;
-  for (const RunQueue& queue : queues) total += queue.switches.load(std::memory_order_relaxed);
+  for (const RunQueue& queue : run_queues) total += queue.switches.load(std::memory_order_relaxed);
   return total;
 }
 
 Ticks idle_time() {
   std::uint64_t total = 0;
-  for (const RunQueue& queue : queues) total += queue.idle_ticks.load(std::memory_order_relaxed);
+  for (const RunQueue& queue : run_queues) total += queue.idle_ticks.load(std::memory_order_relaxed);
   return Ticks(total);
 }
 
 Ticks idle_time(const Hart& hart) {
-  return Ticks(queues[index_of(hart)].idle_ticks.load(std::memory_order_relaxed));
+  return Ticks(run_queue_of(hart).idle_ticks.load(std::memory_order_relaxed));
 }
 
 unsigned runnable_threads() {
   unsigned total = 0;
   for (unsigned i = 0; i < hart_count(); ++i) {
-    total += queues[i].length.load(std::memory_order_relaxed);
+    total += run_queues[i].length.load(std::memory_order_relaxed);
     if ((idle_harts.load(std::memory_order_relaxed) & bit_of(harts[i])) == 0) ++total;
   }
   return total;
@@ -373,11 +251,11 @@ void wait_for_work(Hart& hart) {
   // Whoever enqueues a thread from now on sees one of the two bits, and the request wakes this hart. What was
   // enqueued before stands in a queue.
   bool work = (old & hart_state::kRequests) != 0;
-  for (unsigned i = 0; i < hart_count(); ++i) work |= queues[i].length.load() != 0;
+  for (unsigned i = 0; i < hart_count(); ++i) work |= run_queues[i].length.load() != 0;
   if (!work) {
     const Ticks start = clock::now();
     csr::wait_for_interrupt();
-    auto& idle = queues[index_of(hart)].idle_ticks;
+    auto& idle = run_queue_of(hart).idle_ticks;
     idle.store(idle.load(std::memory_order_relaxed) + (clock::now() - start).count(),
                std::memory_order_relaxed);
   }
@@ -391,7 +269,7 @@ void run_idle_loop() {
   Hart& hart = Hart::current();
   for (;;) {
     interrupts::poll();
-    if (Thread* const next = choose_next()) {
+    if (Thread* const next = take_next()) {
       Thread::current().scheduling_state.store(State::Runnable, std::memory_order_relaxed);
       switch_to(*next);
     } else if (!memory::prepare_zeroed_frame()) {
@@ -408,7 +286,7 @@ using namespace faultline;
 /// Runs on the new thread's stack: only now are the previous thread's registers saved and its stack not in
 /// use.
 void finish_switch() {
-  Thread& previous = *std::exchange(own_queue().previous, nullptr);
+  Thread& previous = *std::exchange(run_queue_of(Hart::current()).previous, nullptr);
   State state = previous.scheduling_state.load();
   if (state == State::Blocking && previous.scheduling_state.compare_exchange_strong(state, State::Blocked))
     return;

@@ -1,0 +1,107 @@
+#include "kernel/proc/run_queue.hpp"
+
+#include <bit>
+
+#include "kernel/riscv/timer.hpp"
+
+namespace faultline {
+
+std::array<RunQueue, kMaxHarts> run_queues;
+std::atomic<std::uint64_t> idle_harts = 0;
+
+namespace {
+
+constexpr std::uint64_t kSliceNanoseconds = 10'000'000;
+constexpr std::uint64_t kShareNanoseconds = 50'000;
+
+/// Where a runnable thread goes. This hart, if it may run here: whoever wakes another thread mostly sleeps
+/// soon itself (a pipe, a disk request that idle harts finish), and handing the thread to another hart costs
+/// an interrupt and cold caches. If it does not get its turn soon, an idle hart is told to take it
+/// (share_at). When no hart is idle, a clearly shorter queue is better.
+Hart& choose_hart(const Thread& thread) {
+  const std::uint64_t online = online_harts().bits();
+  std::uint64_t allowed = thread.allowed_harts.load(std::memory_order_relaxed) & online;
+  if (allowed == 0) allowed = online;
+  Hart& here = Hart::current();
+  if ((allowed & bit_of(here)) == 0) return harts[static_cast<std::size_t>(std::countr_zero(allowed))];
+  Hart* best = &here;
+  std::uint32_t shortest = run_queue_of(here).length.load(std::memory_order_relaxed);
+  if (shortest < 2 || (idle_harts.load(std::memory_order_relaxed) & allowed) != 0) return here;
+  --shortest;  // moving must be worth it
+  for (unsigned i = 0; i < hart_count(); ++i) {
+    const std::uint32_t length = run_queues[i].length.load(std::memory_order_relaxed);
+    if ((allowed & bit_of(harts[i])) == 0 || length >= shortest) continue;
+    best = &harts[i];
+    shortest = length;
+  }
+  return *best;
+}
+
+/// Takes the first thread that may run here out of a queue.
+Thread* take_from(RunQueue& queue, const Hart& hart) {
+  if (queue.length.load() == 0) return nullptr;
+  SpinGuard guard(queue.lock);
+  for (Thread& thread : queue.threads) {
+    if (!may_run_on(thread, hart)) continue;
+    static_cast<ListNode<RunQueueTag>&>(thread).unlink();
+    queue.length.store(queue.length.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+    return &thread;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+void limit_slice(RunQueue& queue, Ticks since) {
+  if (!queue.slice_end.is_forever()) return;
+  queue.slice_end = since + clock::from_nanoseconds(kSliceNanoseconds);
+  timer::program(queue.slice_end);
+}
+
+void wake_idle_hart() {
+  std::uint64_t idle = idle_harts.load();
+  while (idle != 0) {
+    const std::uint64_t chosen = idle & -idle;
+    // Whoever clears the bit sends the request, so that two wakers choose two harts.
+    if ((idle_harts.fetch_and(~chosen) & chosen) != 0) {
+      request(harts[static_cast<std::size_t>(std::countr_zero(chosen))], hart_state::kReschedule);
+      return;
+    }
+    idle &= ~chosen;
+  }
+}
+
+void enqueue(Thread& thread) {
+  Hart& hart = choose_hart(thread);
+  RunQueue& queue = run_queue_of(hart);
+  std::uint32_t length;
+  {
+    SpinGuard guard(queue.lock);
+    queue.threads.push_back(thread);
+    length = queue.length.load(std::memory_order_relaxed) + 1;
+    queue.length.store(length);
+  }
+  if (&hart != &Hart::current()) {
+    request(hart, hart_state::kReschedule);
+  } else if (length > 1) {
+    limit_slice(queue, Thread::current().running_since());
+    if (idle_harts.load() != 0) wake_idle_hart();
+  } else if (&Thread::current() != hart.idle) {
+    limit_slice(queue, Thread::current().running_since());
+    if (queue.share_at.is_forever() && idle_harts.load() != 0) {
+      queue.share_at = clock::now() + clock::from_nanoseconds(kShareNanoseconds);
+      timer::program(queue.share_at);
+    }
+  }
+}
+
+Thread* take_next() {
+  const Hart& hart = Hart::current();
+  const auto self = static_cast<std::size_t>(hart.id);
+  for (std::size_t i = 0; i < hart_count(); ++i) {
+    if (Thread* const thread = take_from(run_queues[(self + i) % hart_count()], hart)) return thread;
+  }
+  return nullptr;
+}
+
+}  // namespace faultline
