@@ -115,7 +115,8 @@ Result<> EagerPager::protect(PageTable& table, VaRange range, Permission permiss
     }
     return {};
   };
-  // Pages that a mapping without rights never had. They come as retained entries, which can be taken back.
+  // Pages that a mapping without rights never had. They come as retained entries, which can be taken back,
+  // and so can the tables made for them.
   Result<> result;
   if (!permission.is_none()) {
     result = for_areas([&](VmArea& area) -> Result<> {
@@ -134,7 +135,20 @@ Result<> EagerPager::protect(PageTable& table, VaRange range, Permission permiss
     ASSERT(result.has_value());  // nothing here is shared between tables or large
   }
   join_pieces(range);
+  if (!result) free_empty_tables(table, range);
   return result;
+}
+
+void EagerPager::free_empty_tables(PageTable& table, VaRange range) {
+  for (VmArea* area = areas_.first_overlapping(range); area != nullptr && area->start() < range.end();
+       area = AreaIndex::next(*area)) {
+    if (!area->permission().is_none()) continue;
+    // Truncation walks the tables of the file's areas under this lock. Those of a neighbouring area may be of
+    // another file, so a table that reaches into one stays.
+    const MappingsGuard guard(*area);
+    TlbBatch batch(table.space());
+    table.free_tables(area->range(), gap_after_removal(area->range()), batch);
+  }
 }
 
 Result<> EagerPager::advise(PageTable& table, VaRange range, Advice advice) {

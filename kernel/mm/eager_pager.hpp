@@ -35,6 +35,8 @@ class EagerPager : public AreaPager {
  private:
   [[nodiscard]] Result<VaRange> map_now(PageTable& table, VaRange range, Permission permission,
                                         Sharing sharing, AnyLoader loader, std::uint64_t first_index);
+  /// Frees the tables without entries that serve only mappings without rights in the range.
+  void free_empty_tables(PageTable& table, VaRange range);
   static Result<> copy_pages(PageTable& table, PageTable& child_table, const VmArea& area);
 };
 

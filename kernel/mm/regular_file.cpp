@@ -2,9 +2,9 @@
 //
 // Both walk the areas that map the file, under mappings_lock_, and the page tables of those areas' spaces
 // without their locks. What keeps that safe: an area leaves the file's list only after its pages are gone and
-// before its tables are freed, and moves (mremap) under mappings_lock_; level-1 entries change under the
-// level-1 table's lock, last-level entries under theirs. A space that shares a table with another
-// (page_table.hpp) sees its entries removed through either.
+// before its tables are freed; it moves (mremap), and empty tables of one that stays are freed, under
+// mappings_lock_; level-1 entries change under the level-1 table's lock, last-level entries under theirs. A
+// space that shares a table with another (page_table.hpp) sees its entries removed through either.
 
 #include "kernel/mm/regular_file.hpp"
 

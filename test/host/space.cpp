@@ -23,8 +23,8 @@ void dump_table(std::string& out, Pa table, unsigned level, std::uint64_t first_
 
 }  // namespace
 
-std::string snapshot(World& world, const AreaIndex& areas, const PageTable& table) {
-  std::string out = text(world.frames_used(), " frames, ", world.objects_used(), " objects\n");
+std::string layout(const AreaIndex& areas, const PageTable& table) {
+  std::string out;
   areas.check();
   for (const VmArea* area = areas.first(); area != nullptr; area = AreaIndex::next(*area)) {
     const Permission permission = area->permission();
@@ -35,6 +35,10 @@ std::string snapshot(World& world, const AreaIndex& areas, const PageTable& tabl
   }
   dump_table(out, table.space().root(), kTableLevels - 1, 0);
   return out;
+}
+
+std::string snapshot(World& world, const AreaIndex& areas, const PageTable& table) {
+  return text(world.frames_used(), " frames, ", world.objects_used(), " objects\n", layout(areas, table));
 }
 
 template class Process<EagerPager>;

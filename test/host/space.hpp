@@ -33,8 +33,9 @@ Result<std::uint64_t> user_access(World& world, HartId id, MmStruct<P>& mm, Va v
   return failure(KernelError::Busy);
 }
 
-/// Everything that an operation without success must leave alone: areas, page table, frames and heap objects
-/// in use.
+/// Areas and page table, entry by entry.
+std::string layout(const AreaIndex& areas, const PageTable& table);
+/// Everything that an operation without success must leave alone: the layout, frames and heap objects in use.
 std::string snapshot(World& world, const AreaIndex& areas, const PageTable& table);
 
 /// One machine with one address space that hart 0 runs.
@@ -68,6 +69,7 @@ class Process {
   }
 
   std::string snapshot() { return sim::snapshot(world, mm.pager().areas(), mm.page_table()); }
+  std::string layout() { return sim::layout(mm.pager().areas(), mm.page_table()); }
   /// Frames beyond those of an empty space.
   std::size_t frames() const { return world.frames_used() - 1; }
   std::size_t resident() { return mm.page_table().resident_pages(); }
