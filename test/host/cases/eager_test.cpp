@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "kernel/mm/statistics.hpp"
 #include "test/host/space.hpp"
@@ -17,7 +18,7 @@ using Eager = Process<EagerPager>;
 
 TEST_SUITE_BEGIN("EagerPager");
 
-TEST_CASE("every page is allocated, zeroed and mapped inside mmap") {
+TEST_CASE("EagerPager: every page is allocated, zeroed and mapped inside mmap") {
   Eager process;
   REQUIRE(process.map(kStart, 5 * kPageSize).has_value());
   CHECK(process.resident() == 5);
@@ -30,21 +31,29 @@ TEST_CASE("every page is allocated, zeroed and mapped inside mmap") {
   }
 }
 
-TEST_CASE("after mmap no access faults") {
-  Eager process;
-  Ref<MemoryFile> file = MemoryFile::with_pattern(3 * kPageSize);
-  REQUIRE(process.map(kStart, 3 * kPageSize).has_value());
-  REQUIRE(
-      process.map(kStart + 3 * kPageSize, 3 * kPageSize, Permission::read_execute(), file.get()).has_value());
-  Hart& hart = process.world.machine.hart(hart_id(0));
-  for (std::uint64_t i = 0; i < 3; ++i) {
-    CHECK(hart.access(kStart + i * kPageSize, Access::Read, 1).has_value());
-    CHECK(hart.access(kStart + i * kPageSize, Access::Write, 1, 1).has_value());
-    CHECK(hart.access(kStart + (i + 3) * kPageSize, Access::Execute, 2).has_value());
+TEST_CASE("EagerPager: after mmap no access that the mapping allows faults, of whatever kind of memory") {
+  for (Permission permission : {Permission::read(), Permission::read_write(), Permission::read_execute(),
+                                Permission::execute(), Permission::read_write_execute()}) {
+    for (Sharing sharing : {Sharing::Private, Sharing::Shared}) {
+      for (bool of_file : {false, true}) {
+        Eager process;
+        Ref<MemoryFile> file = MemoryFile::with_pattern(2 * kPageSize + 1);
+        REQUIRE(process.map(kStart, 3 * kPageSize, permission, of_file ? file.get() : nullptr, 0, sharing)
+                    .has_value());
+        Hart& hart = process.world.machine.hart(hart_id(0));
+        for (std::uint64_t i = 0; i < 3; ++i) {
+          for (Access access : {Access::Execute, Access::Read, Access::Write}) {
+            const auto done =
+                hart.access(kStart + i * kPageSize, access, access == Access::Execute ? 2 : 1, 1);
+            CHECK(done.has_value() == permission.allows(access));
+          }
+        }
+      }
+    }
   }
 }
 
-TEST_CASE("a private file mapping is filled from the file, its tail with zeroes, and is a copy") {
+TEST_CASE("EagerPager: a private file mapping is filled from the file, its tail with zeroes, and is a copy") {
   Eager process;
   Ref<MemoryFile> file = MemoryFile::with_pattern(kPageSize + 10);
   REQUIRE(process.map(kStart, 2 * kPageSize, Permission::read_write(), file.get()).has_value());
@@ -58,7 +67,7 @@ TEST_CASE("a private file mapping is filled from the file, its tail with zeroes,
   CHECK(file->read(6) == static_cast<std::uint8_t>(MemoryFile::pattern_byte(6)));
 }
 
-TEST_CASE("fork copies every private page at once") {
+TEST_CASE("EagerPager: fork copies every private page at once") {
   Eager process;
   REQUIRE(process.map(kStart, 4 * kPageSize).has_value());
   CHECK(process.write(kStart, 3).has_value());
@@ -73,7 +82,7 @@ TEST_CASE("fork copies every private page at once") {
   CHECK(process.read(kStart) == 3);
 }
 
-TEST_CASE("a mapping without rights holds no pages until protect gives it one") {
+TEST_CASE("EagerPager: a mapping without rights holds no pages until protect gives it one") {
   Eager process;
   REQUIRE(process.map(kStart, 4 * kPageSize, Permission::none()).has_value());
   CHECK(process.resident() == 0);
@@ -88,18 +97,46 @@ TEST_CASE("a mapping without rights holds no pages until protect gives it one") 
   CHECK(process.read(kStart) == 0);
 }
 
-TEST_CASE("a file that cannot be read half-way through mmap leaves nothing behind") {
+TEST_CASE(
+    "EagerPager: a file that cannot be read half-way through mmap is InputOutput and leaves nothing behind") {
+  /// Its device gives the first pages only.
+  class HalfReadable final : public MemoryFile {
+   public:
+    HalfReadable() : MemoryFile(std::vector<std::byte>(100 * kPageSize)) {}
+
+   protected:
+    Result<> read_pages(std::uint64_t first, std::span<const Pa> frames) override {
+      if (first + frames.size() > 50) return failure(KernelError::InputOutput);
+      return MemoryFile::read_pages(first, frames);
+    }
+  };
+  Eager process;
+  REQUIRE(process.map(va_at(kStart.value() - kPageSize), kPageSize).has_value());
+  const std::string before = process.snapshot();
+  {
+    const auto file = *make_ref<HalfReadable>();
+    REQUIRE(process.map(kStart, 40 * kPageSize, Permission::read(), file.get()).has_value());
+    REQUIRE(process.unmap(kStart).has_value());
+    CHECK(process.map(kStart, 100 * kPageSize, Permission::read(), file.get()).error() ==
+          KernelError::InputOutput);
+  }
+  CHECK(process.snapshot() == before);  // the file has gone, with what was read of it
+}
+
+TEST_CASE("EagerPager: a mmap of a file without memory half-way is OutOfMemory and leaves nothing behind") {
   Eager process;
   Ref<MemoryFile> file = MemoryFile::with_pattern(100 * kPageSize);
+  const std::string before = process.layout();
   for (std::uint64_t n = 1;; ++n) {
-    const std::size_t frames = process.resident();
-    process.world.machine.fail_allocation(n);
+    process.world.machine.fail_allocation(n, true);
     const auto result = process.map(kStart, 100 * kPageSize, Permission::read(), file.get());
     process.world.machine.fail_allocation(0);
-    if (result) break;
+    if (result) {
+      CHECK(n > 100);
+      break;
+    }
     CHECK(result.error() == KernelError::OutOfMemory);
-    CHECK(process.resident() == frames);
-    CHECK(process.mm.pager().areas().empty());
+    CHECK(process.layout() == before);
   }
 }
 

@@ -72,11 +72,27 @@ TEST_CASE(
   }
   process.world.machine.check_coherence();
   for (std::uint64_t i = 0; i < 3; ++i) {
-    CHECK(child.read(kStart + i * kPageSize) == 1);
-    CHECK(process.read(kStart + i * kPageSize) == 1);
-    CHECK_FALSE(process.mm.walk(kStart + i * kPageSize)->entry.permission().writable());
-    CHECK_FALSE(child.mm.walk(kStart + i * kPageSize)->entry.permission().writable());
+    const Va page = kStart + i * kPageSize;
+    CHECK(child.read(page) == 1);
+    CHECK(process.read(page) == 1);
+    CHECK_FALSE(process.mm.walk(page)->entry.permission().writable());
+    CHECK_FALSE(child.mm.walk(page)->entry.permission().writable());
+    CHECK(child.mm.walk(page)->entry.pa() == process.mm.walk(page)->entry.pa());  // one frame for both
   }
+}
+
+TEST_CASE("LazyPager: write_protect_ptes without memory is OutOfMemory, and the parent writes on") {
+  Process<LazyPager> process;
+  REQUIRE(process.map(kStart, 3 * kPageSize).has_value());
+  for (std::uint64_t i = 0; i < 3; ++i) CHECK(process.write(kStart + i * kPageSize, 1).has_value());
+  const std::size_t frames = process.frames(), objects = process.world.objects_used();
+  process.world.machine.fail_allocation(1, true);
+  const auto child = LazyPager::write_protect_ptes(process.mm);
+  process.world.machine.fail_allocation(0);
+  CHECK(child.error() == KernelError::OutOfMemory);
+  CHECK(process.frames() == frames);
+  CHECK(process.world.objects_used() == objects);
+  for (std::uint64_t i = 0; i < 3; ++i) CHECK(process.write(kStart + i * kPageSize, 2).has_value());
 }
 
 TEST_CASE_TEMPLATE("a write by another thread of the parent after fork is not seen by the child", P,

@@ -1,36 +1,19 @@
 // LazyPager: demand paging and copy-on-write.
 
-#include <doctest/doctest.h>
+#include "test/host/cases/lazy.hpp"
 
-#include "kernel/mm/statistics.hpp"
-#include "test/host/space.hpp"
+#include <doctest/doctest.h>
 
 using namespace faultline;
 using namespace faultline::sim;
 
 namespace {
-
 const Va kStart = va_at(0x1234'5000);
-using Lazy = Process<LazyPager>;
-
-/// How often a counter rises during a scope.
-class Rise {
- public:
-  explicit Rise(Counter counter) : counter_(counter), before_(counter_total(counter)) {}
-  std::uint64_t operator()() const { return counter_total(counter_) - before_; }
-
- private:
-  Counter counter_;
-  std::uint64_t before_;
-};
-
-Pa frame_at(Lazy& process, Va va) { return process.mm.walk(va)->entry.pa(); }
-
-}  // namespace
+}
 
 TEST_SUITE_BEGIN("LazyPager");
 
-TEST_CASE("mmap records an area and creates no page-table page") {
+TEST_CASE("LazyPager: mmap records an area and creates no page-table page") {
   Lazy process;
   REQUIRE(process.map(kStart, 100 * kPageSize).has_value());
   CHECK(process.frames() == 0);
@@ -41,7 +24,7 @@ TEST_CASE("mmap records an area and creates no page-table page") {
   CHECK(area->is_anonymous());
 }
 
-TEST_CASE("the first access of a page loads that page and no other") {
+TEST_CASE("LazyPager: the first access of a page loads that page and no other") {
   Lazy process;
   REQUIRE(process.map(kStart, 100 * kPageSize).has_value());
   CHECK(process.write(kStart + 50 * kPageSize, 1).has_value());
@@ -49,116 +32,7 @@ TEST_CASE("the first access of a page loads that page and no other") {
   CHECK(process.frames() == 3);  // the page and two tables
 }
 
-TEST_CASE("a fault is by reason a demand-paging fault, a copy-on-write fault, or neither") {
-  using Entry = PageFaultReason::Entry;
-  CHECK(PageFaultReason{kStart, Access::Read, Entry::Missing}.is_demand_paging_fault());
-  CHECK(PageFaultReason{kStart, Access::Write, Entry::Missing}.is_demand_paging_fault());
-  CHECK_FALSE(PageFaultReason{kStart, Access::Write, Entry::Missing}.is_cow_fault());
-  CHECK(PageFaultReason{kStart, Access::Write, Entry::Present}.is_cow_fault());
-  CHECK_FALSE(PageFaultReason{kStart, Access::Read, Entry::Present}.is_cow_fault());
-  CHECK_FALSE(PageFaultReason{kStart, Access::Write, Entry::Present}.is_demand_paging_fault());
-}
-
-TEST_CASE(
-    "handle_page_fault outside every mapping, or against its permission, is an error and maps nothing") {
-  Lazy process;
-  REQUIRE(process.map(kStart, kPageSize, Permission::read()).has_value());
-  const std::string before = process.snapshot();
-  auto fault = [&](Va va, Access access) {
-    return process.mm.pager().handle_page_fault(process.mm.page_table(), {va, access}).error();
-  };
-  CHECK(fault(kStart + kPageSize, Access::Read) == KernelError::NotMapped);
-  CHECK(fault(va_at(0), Access::Execute) == KernelError::NotMapped);
-  CHECK(fault(va_at(kUserEnd), Access::Read) == KernelError::NotMapped);
-  CHECK(fault(kStart, Access::Write) == KernelError::AccessDenied);
-  CHECK(fault(kStart, Access::Execute) == KernelError::AccessDenied);
-  CHECK(process.snapshot() == before);
-}
-
-TEST_CASE("do_lazy_load installs the page with the permission of the mapping") {
-  Lazy process;
-  REQUIRE(process.map(kStart, kPageSize, Permission::read_write()).has_value());
-  PageFaultReason reason{kStart + 5, Access::Write, PageFaultReason::Entry::Missing};
-  REQUIRE(process.mm.pager().do_lazy_load(process.mm.page_table(), reason).has_value());
-  CHECK(process.mm.walk(kStart)->entry.permission() == Permission::read_write());
-  // A second time, as when another thread was faster.
-  REQUIRE(process.mm.pager().do_lazy_load(process.mm.page_table(), reason).has_value());
-  CHECK(process.resident() == 1);
-}
-
-TEST_CASE("do_lazy_load outside every mapping is NotMapped") {
-  Lazy process;
-  PageFaultReason reason{kStart, Access::Read, PageFaultReason::Entry::Missing};
-  CHECK(process.mm.pager().do_lazy_load(process.mm.page_table(), reason).error() == KernelError::NotMapped);
-}
-
-TEST_CASE("do_lazy_load without memory, or past the end of a file, is an error and installs nothing") {
-  Lazy process;
-  Ref<MemoryFile> file = MemoryFile::with_pattern(kPageSize);
-  REQUIRE(process.map(kStart, kPageSize).has_value());
-  REQUIRE(process.map(kStart + kPageSize, 2 * kPageSize, Permission::read(), file.get()).has_value());
-  const auto load = [&](Va va, Access access) {
-    const PageFaultReason reason{va, access, PageFaultReason::Entry::Missing};
-    return process.mm.pager().do_lazy_load(process.mm.page_table(), reason);
-  };
-  process.world.machine.fail_allocation(1, true);
-  CHECK(load(kStart, Access::Write).error() == KernelError::OutOfMemory);
-  process.world.machine.fail_allocation(0);
-  CHECK(load(kStart + 2 * kPageSize, Access::Read).error() == KernelError::BeyondEndOfFile);
-  CHECK(process.resident() == 0);
-  CHECK(load(kStart, Access::Write).has_value());
-}
-
-TEST_CASE("do_copy_on_write leaves no hart of the space with the page it replaced") {
-  Lazy process;
-  REQUIRE(process.map(kStart, kPageSize).has_value());
-  REQUIRE(process.write(kStart, 1).has_value());
-  Child<LazyPager> child(process.world, *process.mm.fork(), hart_id(1));
-  for (unsigned h : {2, 5}) {
-    process.world.run(hart_id(h), process.mm.space());
-    CHECK(process.read(kStart, hart_id(h)) == 1);  // and remembers the frame both share
-  }
-  const PageFaultReason reason{kStart, Access::Write, PageFaultReason::Entry::Present};
-  REQUIRE(process.mm.pager().do_copy_on_write(process.mm.page_table(), reason).has_value());
-  process.world.machine.check_coherence();
-  REQUIRE(child.write(kStart, 9).has_value());
-  for (unsigned h : {0, 2, 5}) CHECK(process.read(kStart, hart_id(h)) == 1);
-}
-
-TEST_CASE("do_copy_on_write where nothing is present, or all is writable already, changes nothing") {
-  Lazy process;
-  REQUIRE(process.map(kStart, 2 * kPageSize).has_value());
-  REQUIRE(process.write(kStart, 1).has_value());
-  const std::string before = process.snapshot();
-  for (Va va : {kStart, kStart + kPageSize}) {
-    const PageFaultReason reason{va, Access::Write, PageFaultReason::Entry::Present};
-    CHECK(process.mm.pager().do_copy_on_write(process.mm.page_table(), reason).has_value());
-  }
-  CHECK(process.snapshot() == before);
-}
-
-TEST_CASE("do_copy_on_write copies the contents, and the original stays for the others") {
-  Lazy process;
-  REQUIRE(process.map(kStart, kPageSize).has_value());
-  for (std::uint64_t i = 0; i < kPageSize; i += 8) {
-    CHECK(process.write(kStart + i, static_cast<std::uint8_t>(i / 8)).has_value());
-  }
-  Child<LazyPager> child(process.world, *process.mm.fork(), hart_id(1));
-  CHECK(child.read(kStart) == 0);
-  CHECK(process.read(kStart) == 0);
-  const Pa original = frame_at(process, kStart);
-  PageFaultReason reason{kStart, Access::Write, PageFaultReason::Entry::Present};
-  REQUIRE(process.mm.pager().do_copy_on_write(process.mm.page_table(), reason).has_value());
-  CHECK(frame_at(process, kStart) != original);
-  CHECK(child.mm.walk(kStart)->entry.pa() == original);
-  for (std::uint64_t i = 0; i < kPageSize; i += 8) {
-    CHECK(process.read(kStart + i) == static_cast<std::uint8_t>(i / 8));
-    CHECK(child.read(kStart + i) == static_cast<std::uint8_t>(i / 8));
-  }
-  CHECK(process.mm.walk(kStart)->entry.permission() == Permission::read_write());
-}
-
-TEST_CASE("a sole owner's copy-on-write fault takes the page over without copying") {
+TEST_CASE("LazyPager: a sole owner's copy-on-write fault takes the page over without copying") {
   Lazy process;
   REQUIRE(process.map(kStart, kPageSize).has_value());
   CHECK(process.write(kStart, 1).has_value());
@@ -173,7 +47,7 @@ TEST_CASE("a sole owner's copy-on-write fault takes the page over without copyin
   CHECK(copies() == 0);
 }
 
-TEST_CASE("the child is the sole owner when the parent has copied or gone") {
+TEST_CASE("LazyPager: the child is the sole owner when the parent has copied or gone") {
   Lazy process;
   REQUIRE(process.map(kStart, kPageSize).has_value());
   CHECK(process.write(kStart, 1).has_value());
@@ -188,7 +62,7 @@ TEST_CASE("the child is the sole owner when the parent has copied or gone") {
   CHECK(process.read(kStart) == 2);
 }
 
-TEST_CASE("a read fault on anonymous memory maps the shared zero page") {
+TEST_CASE("LazyPager: a read fault on anonymous memory maps the shared zero page") {
   Lazy process;
   REQUIRE(process.map(kStart, 10 * kPageSize).has_value());
   for (std::uint64_t i = 0; i < 10; ++i) CHECK(process.read(kStart + i * kPageSize) == 0);
@@ -198,7 +72,7 @@ TEST_CASE("a read fault on anonymous memory maps the shared zero page") {
   CHECK(process.frames() == 2);  // tables only
 }
 
-TEST_CASE("a write to the zero page gets a page of its own, and the zero page stays zero") {
+TEST_CASE("LazyPager: a write to the zero page gets a page of its own, and the zero page stays zero") {
   Lazy process;
   REQUIRE(process.map(kStart, 2 * kPageSize).has_value());
   CHECK(process.read(kStart) == 0);
@@ -212,7 +86,7 @@ TEST_CASE("a write to the zero page gets a page of its own, and the zero page st
   process.world.check_zero_page();
 }
 
-TEST_CASE("the zero page is never written through fork, protect or a kernel copy") {
+TEST_CASE("LazyPager: the zero page is never written through fork, protect or a kernel copy") {
   Lazy process;
   REQUIRE(process.map(kStart, 3 * kPageSize).has_value());
   for (std::uint64_t i = 0; i < 3; ++i) CHECK(process.read(kStart + i * kPageSize) == 0);
@@ -227,7 +101,8 @@ TEST_CASE("the zero page is never written through fork, protect or a kernel copy
   CHECK(child.read(kStart + 2 * kPageSize) == 0);
 }
 
-TEST_CASE("a spurious fault, of an access that the entry already allows, succeeds and changes nothing") {
+TEST_CASE(
+    "LazyPager: a spurious fault, of an access that the entry already allows, succeeds and changes nothing") {
   Lazy process;
   REQUIRE(process.map(kStart, kPageSize).has_value());
   CHECK(process.write(kStart, 4).has_value());
@@ -238,7 +113,7 @@ TEST_CASE("a spurious fault, of an access that the entry already allows, succeed
   CHECK(process.snapshot() == before);
 }
 
-TEST_CASE("a hart that remembers the page as not loaded faults once and goes on") {
+TEST_CASE("LazyPager: a hart that remembers the page as not loaded faults once and goes on") {
   Lazy process;
   process.world.run(hart_id(1), process.mm.space());
   REQUIRE(process.map(kStart, kPageSize).has_value());
@@ -250,7 +125,9 @@ TEST_CASE("a hart that remembers the page as not loaded faults once and goes on"
   CHECK(spurious() == 1);
 }
 
-TEST_CASE("one fault is enough for each kind of access, where harts do not remember what was not valid") {
+TEST_CASE(
+    "LazyPager: one fault is enough for each kind of access, where harts do not remember what was not "
+    "valid") {
   Lazy process;
   process.world.machine.set_gentle(true);
   Ref<MemoryFile> file = MemoryFile::with_pattern(4 * kPageSize);
@@ -271,7 +148,8 @@ TEST_CASE("one fault is enough for each kind of access, where harts do not remem
 }
 
 TEST_CASE(
-    "a page that gains rights where it stands is writable at once: one fault, even for a hart that knew it") {
+    "LazyPager: a page that gains rights where it stands is writable at once: one fault, even for a hart "
+    "that knew it") {
   Lazy process;
   process.world.machine.set_gentle(true);
   Ref<MemoryFile> file = MemoryFile::with_pattern(kPageSize);
@@ -290,7 +168,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("the counters tell the kinds of fault apart") {
+TEST_CASE("LazyPager: the counters tell the kinds of fault apart") {
   Lazy process;
   Ref<MemoryFile> file = MemoryFile::with_pattern(kPageSize);
   REQUIRE(process.map(kStart, 2 * kPageSize).has_value());
@@ -309,7 +187,7 @@ TEST_CASE("the counters tell the kinds of fault apart") {
   CHECK(failed() == 1);
 }
 
-TEST_CASE("the pager is cloneable: the clone has the same areas, and its own") {
+TEST_CASE("LazyPager: the pager is cloneable: the clone has the same areas, and its own") {
   Lazy process;
   Ref<MemoryFile> file = MemoryFile::with_pattern(8 * kPageSize);
   REQUIRE(process.map(kStart, 3 * kPageSize, Permission::read()).has_value());
@@ -330,7 +208,7 @@ TEST_CASE("the pager is cloneable: the clone has the same areas, and its own") {
   clone->clear(table);
 }
 
-TEST_CASE("adjacent anonymous mappings of one permission do not pile up areas") {
+TEST_CASE("LazyPager: adjacent anonymous mappings of one permission do not pile up areas") {
   Lazy process;
   for (std::uint64_t i = 0; i < 100; ++i) {
     REQUIRE(process.mm.mmap(kStart + i * kPageSize, kPageSize, Permission::read_write(), {.fixed = true})

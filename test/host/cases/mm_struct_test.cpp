@@ -194,8 +194,35 @@ TEST_CASE_TEMPLATE("remap refuses nonsense: not mapped, more than one area, over
   CHECK(remap(pages_at(kStart, 2), 2 * kPageSize, {.may_move = true, .fixed = free_place + 1}) ==
         KernelError::InvalidArgument);
   CHECK(remap(VaRange(kStart + 1, kStart + kPageSize), kPageSize, {}) == KernelError::InvalidArgument);
-  CHECK(remap(pages_at(kStart, 2), SIZE_MAX, {.may_move = true}) != KernelError::Busy);
-  CHECK(remap(pages_at(kStart, 2), kUserEnd, {.may_move = true}) != KernelError::Busy);
+  CHECK(remap(pages_at(kStart, 2), SIZE_MAX, {.may_move = true}) == KernelError::InvalidArgument);
+  CHECK(remap(pages_at(kStart, 2), kUserEnd, {.may_move = true}) == KernelError::OutOfMemory);
+  CHECK(remap(pages_at(kStart, 2), kUserEnd + kPageSize, {.may_move = true}) == KernelError::OutOfMemory);
+}
+
+TEST_CASE_TEMPLATE(
+    "protect, advise and synchronize take a range whose end is anywhere in a page, but not its start", P,
+    LazyPager, EagerPager) {
+  Process<P> process;
+  Ref<MemoryFile> file = MemoryFile::with_pattern(2 * kPageSize);
+  REQUIRE(process.map(kStart, 2 * kPageSize, Permission::read_write(), file.get(), 0, Sharing::Shared)
+              .has_value());
+  auto& mm = process.mm;
+  const std::string before = process.snapshot();
+  for (const VaRange bad :
+       {VaRange(kStart + 1, kStart + kPageSize), VaRange(kStart, kStart), VaRange(kStart + 8, kStart + 8)}) {
+    CHECK(mm.protect(bad, Permission::read()).error() == KernelError::InvalidArgument);
+    CHECK(mm.advise(bad, Advice::DontNeed).error() == KernelError::InvalidArgument);
+    CHECK(mm.synchronize(bad).error() == KernelError::InvalidArgument);
+    CHECK(process.snapshot() == before);
+  }
+  const VaRange both(kStart, kStart + (kPageSize + 1));
+  CHECK(process.write(kStart + kPageSize, 7).has_value());
+  REQUIRE(mm.synchronize(both).has_value());
+  CHECK(file->on_device(kPageSize) == 7);
+  REQUIRE(mm.advise(both, Advice::Populate).has_value());
+  CHECK(process.resident() == 2);
+  REQUIRE(mm.protect(both, Permission::read()).has_value());
+  CHECK(process.write(kStart + kPageSize, 8).error() == KernelError::AccessDenied);
 }
 
 TEST_CASE_TEMPLATE("clear removes every mapping, and the space can be used anew", P, LazyPager, EagerPager) {
