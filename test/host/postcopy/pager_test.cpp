@@ -222,13 +222,19 @@ TEST_CASE("every allocation failing in turn leaves prewarm and register_region w
   for (std::uint64_t n = 1;; ++n) {
     Fixture f({kBase, kBase + kPage});
     f.machine.fail_allocation(n);
-    const bool registered = f.pager->register_region(0x1000, kPage).has_value();
-    const bool warmed = f.pager->prewarm().has_value();
+    const auto registered = f.pager->register_region(0x1000, kPage);
+    const auto warmed = f.pager->prewarm();
     f.machine.fail_allocation(0);
-    CHECK(f.pager->contains_ipa(0x1000) == registered);
+    if (!registered) CHECK(registered.error() == KernelError::OutOfMemory);
+    if (!warmed) CHECK(warmed.error() == PagerError::source(SourceError::Io));
+    CHECK(f.pager->contains_ipa(0x1000) == registered.has_value());
     CHECK(f.pager->contains_ipa(kBase));
+    CHECK(f.pager->stats().prewarmed <= f.source->fetches);
     CHECK(holds_page(f.pager->serve_fault(kBase + kPage, kPage, f.out).value(), kBase + kPage));
-    if (registered && warmed) break;
+    if (registered && warmed) {
+      CHECK(n > 4);
+      break;
+    }
     REQUIRE(n < 20);
   }
 }
