@@ -9,6 +9,8 @@
 
 namespace faultline {
 
+/// The concept Pager (pager.hpp) says what its members take, return and refuse; what has no comment here does
+/// exactly that.
 class AreaPager {
  public:
   AreaPager() = default;
@@ -16,6 +18,8 @@ class AreaPager {
   AreaPager& operator=(AreaPager&&) noexcept = default;
 
   [[nodiscard]] Result<std::size_t> munmap(PageTable& table, Va start);
+  /// Errors: InvalidArgument for a range that is unaligned or empty; OutOfMemory when a mapping or a shared
+  /// table cannot be split; nothing has changed then.
   [[nodiscard]] Result<std::size_t> munmap(PageTable& table, VaRange range);
   [[nodiscard]] bool access_ok(Va va, Access access) const;
   void clear(PageTable& table);

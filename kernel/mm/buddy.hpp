@@ -82,6 +82,7 @@ class FrameAllocator {
   explicit FrameAllocator(BuddyAllocator& buddy, bool (*release_reserve)() = nullptr)
       : buddy_(buddy), release_reserve_(release_reserve) {}
 
+  /// The four as those of platform.hpp with `frame` or `block` in their names.
   [[nodiscard]] std::optional<Pa> allocate(FrameContents contents) {
     Magazine& magazine = magazines_[platform::current_hart()];
     const bool zeroed = contents == FrameContents::Zeroed;

@@ -12,12 +12,14 @@
 
 namespace faultline {
 
+/// Members as the concept Pager says; comments tell what differs.
 class EagerPager : public AreaPager {
  public:
   EagerPager() = default;
   EagerPager(EagerPager&&) noexcept = default;
   EagerPager& operator=(EagerPager&&) noexcept = default;
 
+  /// Also InputOutput when the file cannot be read.
   [[nodiscard]] Result<VaRange> mmap(PageTable& table, Va start, std::size_t size, Permission permission,
                                      RegularFile* file, std::uint64_t offset,
                                      Sharing sharing = Sharing::Private);
@@ -25,11 +27,16 @@ class EagerPager : public AreaPager {
   [[nodiscard]] Result<VaRange> mmap(PageTable& table, Va start, std::size_t size, Permission permission,
                                      Ref<PageSource> source, std::uint64_t ipa);
 
+  /// Also the errors of mmap, where a mapping gets its first right and with it its pages. After any error
+  /// everything is as before, but for empty tables whose span reaches into another mapping.
   [[nodiscard]] Result<> protect(PageTable& table, VaRange range, Permission permission);
+  /// DontNeed rewrites the pages where they stand; InputOutput or OutOfMemory when their file cannot be read.
   [[nodiscard]] Result<> advise(PageTable& table, VaRange range, Advice advice);
   [[nodiscard]] Result<VaRange> move(PageTable& table, VaRange from, Va to, std::size_t size);
   [[nodiscard]] std::optional<UserPage> get_user_page(PageTable& table, Va va, Access access);
+  /// What remains to fault: the exceptions above.
   [[nodiscard]] Result<> handle_page_fault(PageTable& table, const PageFaultReason& reason);
+  /// Copies every private page now.
   [[nodiscard]] Result<EagerPager> fork(PageTable& table, PageTable& child_table);
 
  private:

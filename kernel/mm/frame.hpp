@@ -30,6 +30,7 @@ class PageRef {
   }
   std::byte* data() const noexcept { return first_byte_; }
 
+  /// Sets all bytes to 0, or to those of another page; both by plain stores, not atomically.
   void zero() const noexcept;
   void copy_from(PageRef source) const noexcept;
 

@@ -18,12 +18,14 @@ namespace faultline {
 template <class P>
 class MmStruct;
 
+/// Members as the concept Pager says; comments tell what differs.
 class LazyPager : public AreaPager {
  public:
   LazyPager() = default;
   LazyPager(LazyPager&&) noexcept = default;
   LazyPager& operator=(LazyPager&&) noexcept = default;
 
+  /// Reads nothing and makes no page-table page.
   [[nodiscard]] Result<VaRange> mmap(PageTable& table, Va start, std::size_t size, Permission permission,
                                      RegularFile* file, std::uint64_t offset,
                                      Sharing sharing = Sharing::Private);

@@ -85,8 +85,10 @@ class MmStruct {
 
   /// Errors as munmap; NotMapped when part of the range is not mapped. Nothing has changed then.
   [[nodiscard]] Result<> protect(VaRange range, Permission permission);
+  /// Errors as protect; Advice::DontNeed may also fail where the pages must be read anew.
   [[nodiscard]] Result<> advise(VaRange range, Advice advice);
-  /// Writes dirty pages of shared file mappings to their files. May sleep.
+  /// Writes dirty pages of shared file mappings to their files. May sleep. Errors: InvalidArgument as munmap;
+  /// NotMapped when part of the range is not mapped, after the rest is written; InputOutput.
   [[nodiscard]] Result<> synchronize(VaRange range);
 
   /// Gives the mapping at `old_range`, which lies in one area, a new size, and a new place where it must and
@@ -196,6 +198,7 @@ class MmStruct {
   }
   /// Resident and shared pages of a range, for example of an area seen through for_each_area a moment ago.
   [[nodiscard]] MemoryUsage usage(VaRange range) const;
+  /// Of the whole space.
   [[nodiscard]] MemoryUsage usage() const;
   /// Faults handled for this space since it was created; forked and executed programs start anew.
   [[nodiscard]] std::uint64_t fault_count() const;

@@ -26,6 +26,7 @@ class PageCache : public RegularFile, public ListNode<class PageCacheTag> {
   ~PageCache() override;
 
   std::uint64_t size() const override { return size_.load(std::memory_order_acquire); }
+  // As RegularFile says.
   [[nodiscard]] Result<Frame> page(std::uint64_t index) override;
   std::size_t cached_pages(std::uint64_t first, std::span<Frame> frames) override;
   void mark_dirty(std::uint64_t index) override;

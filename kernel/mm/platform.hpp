@@ -31,6 +31,7 @@ void release_frame(Pa frame) noexcept;
 
 /// 2^order naturally aligned contiguous frames (for 2 MiB leaves order is 9), as allocate_frame.
 [[nodiscard]] std::optional<Pa> allocate_block(unsigned order, FrameContents contents) noexcept;
+/// Returns a block of the order it was allocated with, as release_frame.
 void release_block(Pa block, unsigned order) noexcept;
 
 /// The bytes of a frame (kPageSize of them). Valid as long as the frame is allocated.
@@ -54,6 +55,7 @@ void synchronize_instructions() noexcept;
 /// Sleeps until wake_waiters(word) after `word` has changed from `expected`; returns at once when it has
 /// already. May return early. The caller holds no spin lock.
 void wait_while_equal(const std::atomic<std::uint32_t>& word, std::uint32_t expected) noexcept;
+/// Wakes everybody who sleeps in wait_while_equal on this word.
 void wake_waiters(const std::atomic<std::uint32_t>& word) noexcept;
 
 }  // namespace platform
