@@ -137,9 +137,9 @@ void make_writable(const Space& space, const LockedEntry& locked, const VmArea& 
 
 [[gnu::noinline]] Result<Attempt> break_copy_on_write(const Space& space, EntryRef entry, const VmArea& area,
                                                       Pte seen) {
+  // The hart may have set A and D meanwhile.
   const auto unchanged = [&](Pte now) {
-    return now.is_leaf() && now.pa() == seen.pa() && now.is_counted() == seen.is_counted() &&
-           !now.permission().writable();
+    return now.is_leaf() && ((now.raw() ^ seen.raw()) & ~(Pte::kAccessed | Pte::kDirty)) == 0;
   };
   Frame original;
   if (seen.is_counted()) {

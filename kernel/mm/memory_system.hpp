@@ -23,7 +23,11 @@ class MemorySystem {
   ~MemorySystem();
 
   /// The one that exists; panics when there is none.
-  static MemorySystem& current() noexcept;
+  static MemorySystem& current() noexcept {
+    MemorySystem* const system = the_one_.load(std::memory_order_acquire);
+    ASSERT(system != nullptr);
+    return *system;
+  }
 
   std::optional<Pa> kernel_root() const noexcept { return kernel_root_; }
   AsidAllocator& asids() noexcept { return asids_; }
@@ -35,6 +39,8 @@ class MemorySystem {
   template <class T, class... Arguments>
   friend Result<Box<T>> make_box(Arguments&&... arguments);
   MemorySystem(Frame zero_page, std::optional<Pa> kernel_root, unsigned asid_bits) noexcept;
+
+  static std::atomic<MemorySystem*> the_one_;
 
   Frame zero_page_;
   std::optional<Pa> kernel_root_;
