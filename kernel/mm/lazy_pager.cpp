@@ -109,22 +109,37 @@ Result<MmStruct<LazyPager>> LazyPager::write_protect_ptes(MmStruct<LazyPager>& p
 
 // --- Pages for the kernel ---
 
+namespace {
+
+/// The page at an address if it is there and its entry allows the access, pinned.
+[[gnu::always_inline]] inline std::optional<UserPage> pin_present(const PageTable& table, const VmArea& area, Va va, Access access) {
+  const std::optional<EntryRef> found = table.find(va);
+  if (!found) return std::nullopt;
+  const LockedEntry entry = found->lock();
+  const Pte page = entry.get();
+  if (!page.allows(access)) return std::nullopt;
+  // Under the lock nobody can replace the page before it is pinned.
+  return UserPage{PageRef::from_pa(page.pa()), area.permission(),
+                  page.is_counted() ? Frame::share(page.pa()) : Frame()};
+}
+
+}  // namespace
+
 std::optional<UserPage> LazyPager::get_user_page(PageTable& table, Va va, Access access) {
   const VmArea* area = areas_.find(va);
   if (area == nullptr || !area->permission().allows(access)) return std::nullopt;
-  std::optional<UserPage> result;
-  do {
-    const std::optional<EntryRef> found = table.find(va);
-    if (!found) continue;
-    const LockedEntry entry = found->lock();
-    const Pte page = entry.get();
-    // Under the lock nobody can replace the page before it is pinned.
-    if (page.allows(access)) {
-      result.emplace(PageRef::from_pa(page.pa()), area->permission(),
-                     page.is_counted() ? Frame::share(page.pa()) : Frame());
-    }
-  } while (!result && resolve(table, *area, va, access));
-  return result;
+  if (std::optional<UserPage> page = pin_present(table, *area, va, access)) [[likely]]
+    return page;
+  return make_and_pin(table, *area, va, access);
+}
+
+// Out of line, so that a page that is there costs few registers.
+[[gnu::noinline]] std::optional<UserPage> LazyPager::make_and_pin(PageTable& table, const VmArea& area, Va va,
+                                                                  Access access) {
+  while (resolve(table, area, va, access)) {
+    if (std::optional<UserPage> page = pin_present(table, area, va, access)) return page;
+  }
+  return std::nullopt;
 }
 
 }  // namespace faultline

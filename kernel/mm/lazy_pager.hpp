@@ -58,6 +58,9 @@ class LazyPager : public AreaPager {
  private:
   /// Makes an access possible that the area allows.
   [[nodiscard]] Result<> resolve(PageTable& table, const VmArea& area, Va va, Access access);
+  /// get_user_page where the page is not there yet, or may not be written.
+  [[nodiscard]] std::optional<UserPage> make_and_pin(PageTable& table, const VmArea& area, Va va,
+                                                     Access access);
   void populate(PageTable& table, const VmArea& area, VaRange part);
 };
 
