@@ -2,10 +2,14 @@
 
 #include <algorithm>
 
+#include "test/host/memory_file.hpp"
+
 namespace faultline::sim {
 
 std::uint8_t ModelFile::read(std::uint64_t index, std::size_t sample) const {
-  if (index * kPageSize + kSampleOffsets[sample] >= size) return 0;
+  const std::uint64_t offset = index * kPageSize + kSampleOffsets[sample];
+  if (offset >= size) return 0;
+  if (is_source) return static_cast<std::uint8_t>(MemoryFile::pattern_byte(offset));
   const auto found = pages.find(index);
   return found == pages.end() ? 0 : found->second[sample];
 }

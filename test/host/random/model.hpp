@@ -22,10 +22,12 @@ namespace faultline::sim {
 inline constexpr std::array<std::uint64_t, 8> kSampleOffsets = {0, 1, 7, 1000, 2047, 2048, 4090, 4095};
 using Samples = std::array<std::uint8_t, kSampleOffsets.size()>;
 
-/// A file's contents, the same for every mapping of it and for read and write.
+/// A file's contents, the same for every mapping of it and for read and write; or those of a page source,
+/// which nobody writes.
 struct ModelFile {
   std::map<std::uint64_t, Samples> pages;  // by index; absent: zeroes
   std::uint64_t size = 0;
+  bool is_source = false;  // every byte is MemoryFile::pattern_byte of its offset
 
   bool has_page(std::uint64_t index) const { return index < (size + kPageSize - 1) / kPageSize; }
   std::uint8_t read(std::uint64_t index, std::size_t sample) const;

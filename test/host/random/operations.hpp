@@ -119,6 +119,27 @@ void Sequence<P>::map() {
 }
 
 template <class P>
+void Sequence<P>::map_source() {
+  Slot& slot = pick_slot();
+  const Range range = pick_range();
+  ModelPage like;
+  like.permission = pick_permission();
+  like.file = source_model_;
+  like.index = choices_.pick(4);
+  log("process ", number(slot), " map ", hex(range.va().start()), " ", range.count, " of the page source");
+  // The source of this mapping; memory for it is not what this step is about.
+  Ref<PageSource> source = *make_ref<PostcopySource>(postcopy_->handle());
+  maybe_fail_allocation();
+  const auto result = slot.mm->pager().mmap(slot.mm->page_table(), range.va().start(),
+                                            range.count * kPageSize, like.permission, std::move(source),
+                                            CountingSource::kBase + like.index * kPageSize);
+  if (failed_by_injection(result)) return;
+  const bool free = slot.model.is_free(range.first, range.count);
+  expect_error(result, free ? std::nullopt : std::optional(KernelError::AlreadyMapped), "mmap of a source");
+  if (free) slot.model.map(range.first, range.count, like);
+}
+
+template <class P>
 void Sequence<P>::map_anywhere() {
   Slot& slot = pick_slot();
   const std::uint64_t count = 1 + choices_.pick(4);
@@ -334,6 +355,18 @@ void Sequence<P>::write_back_file() {
       }
     }
   }
+}
+
+template <class P>
+void Sequence<P>::prewarm() {
+  log("prewarm");
+  maybe_fail_allocation();
+  const bool warmed = postcopy_->prewarm().has_value();
+  world_.machine.fail_allocation(0);
+  if (!warmed && !injected_) mismatch("prewarm failed");
+  const std::uint64_t fetches = source_->fetches;
+  if (!postcopy_->prewarm()) mismatch("prewarm failed");
+  if (warmed && source_->fetches != fetches) mismatch("prewarm fetched again what it keeps");
 }
 
 template <class P>

@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "kernel/mm/postcopy/postcopy_pager.hpp"
 #include "test/host/random/model.hpp"
 #include "test/host/space.hpp"
 
@@ -25,6 +26,17 @@ class Choices {
 /// The implementation and the model disagree.
 class Mismatch : public std::runtime_error {
   using std::runtime_error::runtime_error;
+};
+
+/// Delivers MemoryFile's pattern of the address, counted from kBase.
+struct CountingSource final : PageSource {
+  static constexpr std::uint64_t kBase = 0x8000'0000;
+  std::expected<void, SourceError> fetch(const PageRequest& request, std::span<std::byte> out) override {
+    ++fetches;
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = MemoryFile::pattern_byte(request.ipa - kBase + i);
+    return {};
+  }
+  std::uint64_t fetches = 0;
 };
 
 template <class P>
@@ -68,6 +80,7 @@ class Sequence {
   void touch_range();
   void kernel_access();
   void map();
+  void map_source();
   void map_anywhere();
   void unmap();
   void unmap_mapping();
@@ -80,6 +93,7 @@ class Sequence {
   void write_file();
   void truncate_file();
   void write_back_file();
+  void prewarm();
   void disturb();
   void load_pages_that_appeared();
 
@@ -107,6 +121,9 @@ class Sequence {
   World world_;
   std::array<Slot, kProcesses> slots_;
   std::array<File, kFiles> files_;
+  Ref<CountingSource> source_;
+  PagerHandle postcopy_;  // over source_, with one region
+  std::shared_ptr<ModelFile> source_model_ = std::make_shared<ModelFile>();
   std::array<unsigned, kHarts> hart_slot_{};  // which process a hart runs
   std::deque<std::string> history_;
   bool injected_ = false;

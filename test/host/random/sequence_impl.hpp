@@ -34,6 +34,16 @@ Sequence<P>::Sequence(Choices& choices) : choices_(choices), world_(std::size_t{
       }
     }
   }
+  source_ = *make_ref<CountingSource>();
+  PagerConfig config;
+  for (std::uint64_t page : {0, 2, 3, 5})
+    static_cast<void>(config.prewarm.push_back(CountingSource::kBase + page * kPageSize));
+  postcopy_ = *PostcopyPager::create(source_, std::move(config));
+  // No sequence can move and grow a mapping to its end.
+  source_model_->size = std::uint64_t{1} << 50;
+  source_model_->is_source = true;
+  static_cast<void>(postcopy_->register_region(CountingSource::kBase, source_model_->size));
+
   slots_[0].mm = std::make_unique<MmStruct<P>>(*MmStruct<P>::create());
   for (unsigned h = 0; h < 2; ++h) world_.run(hart_id(h), slots_[0].mm->space());
 }
@@ -163,19 +173,11 @@ void Sequence<P>::step() {
   } else {
     using Operation = void (Sequence::*)();
     static constexpr std::pair<unsigned, Operation> kOperations[] = {
-        {65, &Sequence::map},
-        {66, &Sequence::map_anywhere},
-        {71, &Sequence::unmap},
-        {73, &Sequence::unmap_mapping},
-        {81, &Sequence::protect},
-        {84, &Sequence::remap},
-        {87, &Sequence::advise},
-        {89, &Sequence::fork},
-        {90, &Sequence::exit},
-        {94, &Sequence::switch_hart},
-        {96, &Sequence::write_file},
-        {97, &Sequence::truncate_file},
-        {98, &Sequence::write_back_file},
+        {63, &Sequence::map},           {65, &Sequence::map_source},      {66, &Sequence::map_anywhere},
+        {71, &Sequence::unmap},         {73, &Sequence::unmap_mapping},   {81, &Sequence::protect},
+        {84, &Sequence::remap},         {87, &Sequence::advise},          {89, &Sequence::fork},
+        {90, &Sequence::exit},          {94, &Sequence::switch_hart},     {96, &Sequence::write_file},
+        {97, &Sequence::truncate_file}, {98, &Sequence::write_back_file}, {99, &Sequence::prewarm},
         {100, &Sequence::disturb},
     };
     const auto chosen =
