@@ -80,8 +80,8 @@ std::vector<std::byte> make_image(const ImageKind& kind, const std::string& scri
 }
 
 std::string check_image(const std::vector<std::byte>& image) {
-  // Tests that fail in every possible place come to few different disks, and e2fsck says of equal bytes what it
-  // said before. Two images of one 64-bit hash would take some billion of them.
+  // Tests that fail in every possible place come to few different disks, and e2fsck says of equal bytes what
+  // it said before. Two images of one 64-bit hash would take some billion of them.
   static std::unordered_set<std::size_t> clean;
   const std::string_view bytes(reinterpret_cast<const char*>(image.data()), image.size());
   const std::size_t digest = std::hash<std::string_view>()(bytes);
