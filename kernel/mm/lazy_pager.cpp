@@ -112,7 +112,8 @@ Result<MmStruct<LazyPager>> LazyPager::write_protect_ptes(MmStruct<LazyPager>& p
 namespace {
 
 /// The page at an address if it is there and its entry allows the access, pinned.
-[[gnu::always_inline]] inline std::optional<UserPage> pin_present(const PageTable& table, const VmArea& area, Va va, Access access) {
+[[gnu::always_inline]] inline std::optional<UserPage> pin_present(const PageTable& table, const VmArea& area,
+                                                                  Va va, Access access) {
   const std::optional<EntryRef> found = table.find(va);
   if (!found) return std::nullopt;
   const LockedEntry entry = found->lock();
