@@ -74,6 +74,9 @@ class OpenFile : public RefCounted {
   [[nodiscard]] virtual Result<> synchronize();
   [[nodiscard]] virtual Result<Stat> stat() const;
 
+  /// Frames that nothing but its descriptors keeps in use. May sleep.
+  virtual std::size_t held_frames() { return 0; }
+
   /// True when the file has a position: reads and writes may happen at offsets.
   virtual bool seekable() const;
 

@@ -23,6 +23,11 @@ class Pipe : public RefCounted, public ListNode<> {
     return buffer_.size();
   }
 
+  std::size_t frames() {
+    MutexGuard guard(lock_);
+    return buffer_.frames();
+  }
+
   void join(bool reader, bool writer);
   void leave(bool reader, bool writer);
   /// Waits for the other side of a named pipe.
@@ -140,6 +145,8 @@ class PipeEnd final : public OpenFile {
   ~PipeEnd() override { pipe_->leave(flags().readable(), flags().writable()); }
 
   bool seekable() const override { return false; }
+  // One of two ends.
+  std::size_t held_frames() override { return pipe_->frames() / 2; }
   PollEvents poll(PollWaiter* waiter) override {
     return pipe_->poll(flags().readable(), flags().writable(), waiter);
   }

@@ -1,6 +1,7 @@
 #pragma once
 // The bytes in a pipe: a ring of pages that exist only while they hold something.
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 
@@ -15,6 +16,11 @@ class PipeBuffer {
  public:
   std::size_t size() const { return end_ - start_; }
   std::size_t room() const { return kPipeCapacity - size(); }
+
+  std::size_t frames() const {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(pages_, [](const Frame& page) { return bool(page); }));
+  }
 
   /// Moves bytes from the caller until there is no more room or no more bytes. Errors: BadAddress,
   /// OutOfMemory; what was moved before stays.

@@ -200,6 +200,9 @@ class MmStruct {
   [[nodiscard]] MemoryUsage usage(VaRange range) const;
   /// Of the whole space.
   [[nodiscard]] MemoryUsage usage() const;
+  /// About how many frames the space holds: its resident pages, and what its areas take of the kernel's
+  /// memory.
+  [[nodiscard]] std::size_t footprint() const;
   /// Faults handled for this space since it was created; forked and executed programs start anew.
   [[nodiscard]] std::uint64_t fault_count() const;
   /// What the page table says about an address at this moment.

@@ -170,6 +170,13 @@ MemoryUsage MmStruct<P>::usage() const {
 }
 
 template <class P>
+std::size_t MmStruct<P>::footprint() const {
+  const std::size_t resident = usage().resident_pages;
+  ReadGuard guard(lock_);
+  return resident + pager_.areas().count() * sizeof(VmArea) / kPageSize;
+}
+
+template <class P>
 MemoryUsage MmStruct<P>::usage_of(VaRange range) const {
   MemoryUsage usage{.virtual_pages = range.pages()};
   table_->for_each_page(range, [&](Va, Pte entry) {

@@ -154,7 +154,6 @@ void commit(Process& process, Successor next, std::string_view name) {
     process.credentials = next.credentials;
     process.arguments = next.start.arguments;
     process.executed = true;
-    process.vfork_done = true;
     set_name(process.name, name);
     set_name(thread.name, name);
   }
@@ -164,7 +163,7 @@ void commit(Process& process, Successor next, std::string_view name) {
   scheduler::use_space(process.space());
   old_memory = nullptr;
   SpinGuard guard(process_lock);
-  process.vfork_finished.wake_all();
+  process.end_vfork();
 }
 
 Result<> run(Process& process, Program& program, std::string_view path, const StringList& arguments,

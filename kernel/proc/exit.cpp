@@ -89,8 +89,7 @@ void release_resources(Process& process) {
     std::swap(files, process.files);
     std::swap(file_system, process.file_system);
     std::swap(executable, process.executable);
-    process.vfork_done = true;
-    process.vfork_finished.wake_all();
+    process.end_vfork();
   }
 }
 
@@ -149,7 +148,7 @@ Result<> leave_siblings_behind() {
     sibling.thread->user_work = true;
     scheduler::interrupt(*sibling.thread);
   }
-  process.continued.wake_all();
+  process.released.wake_all();
   process.thread_gone.wait_until(guard,
                                  [&] { return process.threads_alive == 1 || process.survivor != &thread; });
   if (process.survivor != &thread) return failure(KernelError::Interrupted);

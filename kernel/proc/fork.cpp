@@ -159,7 +159,7 @@ Result<> join_family(Process& child, Thread& thread, const CloneRequest& request
   child.group->members.push_back(child);
   child.threads.push_back(thread.user);
   child.threads_alive = 1;
-  child.vfork_done = !request.has(CloneRequest::kVfork);
+  if (request.has(CloneRequest::kVfork)) child.vfork_waiter = &current;
   process_table.add(std::move(table_reference));
   return {};
 }
@@ -179,8 +179,10 @@ Result<ProcessId> clone_process(const CloneRequest& request, ThreadPlace place) 
   place.keep();
   scheduler::start(std::move(thread));
   if (request.has(CloneRequest::kVfork)) {
+    // A parent that is to end does not wait for a child that perhaps never will.
     SpinGuard guard(process_lock);
-    child->vfork_finished.wait_until(guard, [&] { return child->vfork_done; });
+    parent.released.wait_until(guard, [&] { return child->vfork_waiter == nullptr || parent.exiting; });
+    child->vfork_waiter = nullptr;
   }
   return id;
 }

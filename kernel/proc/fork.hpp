@@ -27,8 +27,9 @@ struct CloneRequest {
 };
 
 /// Makes a thread or a process that continues where the current thread does, and returns its number. With
-/// kVfork it returns when the child has executed a program or ended. Errors: InvalidArgument, OutOfMemory;
-/// TryAgain when there are too many threads; RestartSystemCall when a signal has to be taken first.
+/// kVfork it returns when the child has executed a program or ended, or the process itself is to end. Errors:
+/// InvalidArgument, OutOfMemory; TryAgain when there are too many threads; RestartSystemCall when a signal
+/// has to be taken first.
 Result<ProcessId> clone(const CloneRequest& request);
 
 /// Processes and threads made since start-up.

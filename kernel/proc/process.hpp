@@ -137,7 +137,8 @@ struct Process final : RefCounted, ListNode<struct SiblingTag>, ListNode<GroupMe
   bool stop_reported = true;  // wait has told the parent
   bool continue_reported = true;
   Signal stop_signal = Signal::Stop;
-  WaitQueue continued;
+  WaitQueue
+      released;  // threads that stopped, or sleep in vfork; SIGCONT and the end of the process wake them
 
   PendingSignals pending;  // sent to the process as a whole
   IntervalTimer real_timer{*this};
@@ -145,8 +146,11 @@ struct Process final : RefCounted, ListNode<struct SiblingTag>, ListNode<GroupMe
   ResourceUsage children_usage;  // of children waited for
   Ticks started;
 
-  bool vfork_done = true;  // false while the parent sleeps in vfork for this process
-  WaitQueue vfork_finished;
+  Process* vfork_waiter = nullptr;  // who sleeps in vfork until this process lets the shared memory go
+  void end_vfork() {
+    if (vfork_waiter != nullptr) vfork_waiter->released.wake_all();
+    vfork_waiter = nullptr;
+  }
 
   // Set by exec, for procfs.
   char name[16] = {};

@@ -19,7 +19,7 @@ void alert(UserThread& thread) {
 
 void alert_all(Process& process) {
   for (UserThread& thread : process.threads) alert(thread);
-  process.continued.wake_all();
+  process.released.wake_all();
 }
 
 // A stopped process goes on.
@@ -28,7 +28,7 @@ void resume(Process& process, const SpinGuard& proof) {
   process.stopped = false;
   process.stop_reported = true;
   process.continue_reported = false;
-  process.continued.wake_all();
+  process.released.wake_all();
   notify_parent(process, signal_code::kContinued, static_cast<std::int32_t>(number_of(Signal::Continue)),
                 proof);
 }

@@ -150,7 +150,7 @@ bool take_one_signal(Process& process, UserThread& thread, TrapFrame& frame) {
 // Stays here while the process is stopped; does not return when the thread has to leave.
 void stop_or_leave(Process& process, UserThread& thread) {
   SpinGuard guard(process_lock);
-  while (process.stopped && !process.exiting) process.continued.sleep(guard);
+  while (process.stopped && !process.exiting) process.released.sleep(guard);
   if (process.exiting && process.survivor != &thread) {
     guard.release();
     exit_thread(0);
