@@ -28,6 +28,14 @@ Result<FileLocks*> Inode::locks_for_use() {
   return made.release();
 }
 
+bool Inode::count_use(std::int32_t step) {
+  std::int32_t uses = uses_.load(std::memory_order_relaxed);
+  do {
+    if (uses != 0 && (uses < 0) != (step < 0)) return false;
+  } while (!uses_.compare_exchange_weak(uses, uses + step, std::memory_order_acquire));
+  return true;
+}
+
 Result<Ref<Inode>> Inode::lookup(std::string_view) { return failure(KernelError::NotDirectory); }
 Result<Ref<Inode>> Inode::create(std::string_view, const NewFile&) { return failure(names_refused(*this)); }
 Result<Ref<Inode>> Inode::make_symbolic_link(std::string_view, std::string_view, const NewFile&) {

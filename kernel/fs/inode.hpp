@@ -140,6 +140,12 @@ class Inode : public PageCache {
   FileLocks* locks() const { return locks_.load(std::memory_order_acquire); }
   [[nodiscard]] Result<FileLocks*> locks_for_use();
 
+  /// For WriteAccess and ExecutedFile (file_use.hpp). False: the other use is going on.
+  [[nodiscard]] bool count_writer() { return count_use(1); }
+  void uncount_writer() { uses_.fetch_sub(1, std::memory_order_release); }
+  [[nodiscard]] bool count_program() { return count_use(-1); }
+  void uncount_program() { uses_.fetch_add(1, std::memory_order_release); }
+
   /// The file system that is mounted on this directory, if any (file_system.hpp).
   FileSystem* mounted_here() const { return mounted_here_.load(std::memory_order_acquire); }
   void set_mounted_here(FileSystem* mounted) { mounted_here_.store(mounted, std::memory_order_release); }
@@ -150,9 +156,12 @@ class Inode : public PageCache {
   Result<> write_pages(std::uint64_t first, std::span<const Pa> frames) override;
 
  private:
+  bool count_use(std::int32_t step);
+
   std::atomic<std::uint64_t> parent_hint_ = 0;
   std::atomic<FileSystem*> mounted_here_ = nullptr;
   std::atomic<FileLocks*> locks_ = nullptr;
+  std::atomic<std::int32_t> uses_ = 0;  // how many write; below 0, how many programs run from the file
 };
 
 }  // namespace faultline

@@ -69,10 +69,12 @@ Result<Ref<OpenFile>> open_path(const PathContext& context, std::string_view pat
     const auto follow = flags.has(OpenFlags::kNoFollow) ? FollowLast::No : FollowLast::Yes;
     found = {TRY(resolve(context, path, follow)), false};
   }
+  WriteAccess truncating;
   // A new file may be opened for writing even if its permissions forbid that to everyone.
   if (!found.created) {
     TRY(check_open(*found.inode, flags, context.credentials));
     if (flags.has(OpenFlags::kTruncate) && !flags.has(OpenFlags::kPath) && found.inode->is_regular()) {
+      truncating = TRY(WriteAccess::to(*found.inode));
       TRY(take_set_id_bits(*found.inode, context.credentials));
       TRY(found.inode->truncate(0));
     }
@@ -85,6 +87,8 @@ Result<Ref<OpenFile>> Inode::open(const OpenFlags& flags) {
   if (flags.has(OpenFlags::kPath)) return make_ref<OpenFile>(std::move(self), flags);
   switch (kind()) {
     case FileKind::Regular:
+      if (flags.writable()) return make_ref<OpenFile>(std::move(self), flags, TRY(WriteAccess::to(*this)));
+      [[fallthrough]];
     case FileKind::Directory:
       return make_ref<OpenFile>(std::move(self), flags);
     case FileKind::CharacterDevice:

@@ -4,8 +4,8 @@
 
 namespace faultline {
 
-OpenFile::OpenFile(Ref<Inode> inode, OpenFlags flags)
-    : inode_(std::move(inode)), flags_(flags.bits & OpenFlags::kStatus) {}
+OpenFile::OpenFile(Ref<Inode> inode, OpenFlags flags, WriteAccess writing)
+    : inode_(std::move(inode)), writing_(std::move(writing)), flags_(flags.bits & OpenFlags::kStatus) {}
 
 OpenFile::~OpenFile() {
   if (FileLocks* const locks = inode_ ? inode_->locks() : nullptr)

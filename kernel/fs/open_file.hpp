@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernel/fs/file_use.hpp"
 #include "kernel/fs/inode.hpp"
 #include "kernel/fs/io_buffer.hpp"
 #include "kernel/fs/poll.hpp"
@@ -41,7 +42,7 @@ enum class SeekFrom : std::uint8_t { Start, Current, End };
 class OpenFile : public RefCounted {
  public:
   /// `inode` may be null for files without one (anonymous pipes have one).
-  OpenFile(Ref<Inode> inode, OpenFlags flags);
+  OpenFile(Ref<Inode> inode, OpenFlags flags, WriteAccess writing = {});
   /// The last descriptor is closed: the file's flock goes.
   ~OpenFile() override;
 
@@ -87,6 +88,7 @@ class OpenFile : public RefCounted {
 
  private:
   Ref<Inode> inode_;
+  WriteAccess writing_;
   std::atomic<std::uint32_t> flags_;
   Mutex offset_lock_{LockRank::FileSystem};  // held over a read or write at the offset: two sharers never
                                              // transfer the same bytes

@@ -125,7 +125,7 @@ struct Successor {
   Ref<FileTable> files;
   Ref<SignalActions> actions;
   ProcessCredentials credentials;
-  Ref<Inode> executable;
+  ExecutedFile executable;
 };
 
 // Files and actions that are shared with another process become this one's own.
@@ -168,6 +168,7 @@ void commit(Process& process, Successor next, std::string_view name) {
 
 Result<> run(Process& process, Program& program, std::string_view path, const StringList& arguments,
              const StringList& environment) {
+  ExecutedFile executable = TRY(ExecutedFile::from(program.file));
   const ElfImage image = TRY(read_elf(*program.file));
   const ProcessCredentials credentials = credentials_after(process.credentials, *program.file);
   const bool secure = credentials.effective_user != process.credentials.user ||
@@ -177,7 +178,7 @@ Result<> run(Process& process, Program& program, std::string_view path, const St
       .files = nullptr,
       .actions = nullptr,
       .credentials = credentials,
-      .executable = program.file};
+      .executable = std::move(executable)};
   TRY(stop_sharing(process, next));
   TRY(leave_siblings_behind());
   commit(process, std::move(next), base_name(path));

@@ -81,7 +81,7 @@ void release_resources(Process& process) {
   Ref<AddressSpace> memory;
   Ref<FileTable> files;
   Ref<FileSystemContext> file_system;
-  Ref<Inode> executable;
+  ExecutedFile executable;
   {
     SpinGuard guard(process_lock);
     process.own_usage.minor_faults += process.mm().fault_count();

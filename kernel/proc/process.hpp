@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "kernel/fs/file_use.hpp"
 #include "kernel/lib/list.hpp"
 #include "kernel/lib/ref.hpp"
 #include "kernel/lib/time.hpp"
@@ -155,7 +156,7 @@ struct Process final : RefCounted, ListNode<struct SiblingTag>, ListNode<GroupMe
   // Set by exec, for procfs.
   char name[16] = {};
   VaRange arguments{Va::checked(0), Va::checked(0)};
-  Ref<Inode> executable;
+  ExecutedFile executable;
 };
 
 }  // namespace faultline

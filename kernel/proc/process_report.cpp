@@ -97,7 +97,12 @@ class Source final : public ProcSource {
   Result<std::uint64_t> page_map(ProcessId id, Va va) override;
   Result<std::size_t> command_line(ProcessId id, std::uint64_t offset, std::span<std::byte> bytes) override;
 
-  Result<Ref<Inode>> executable(ProcessId id) override { return resource(id, &Process::executable); }
+  Result<Ref<Inode>> executable(ProcessId id) override {
+    SpinGuard guard(process_lock);
+    const Ref<Inode> file = TRY(find(id, guard))->executable.inode();
+    if (!file) return failure(KernelError::NoSuchProcess);
+    return file;
+  }
   Result<Ref<Inode>> working_directory(ProcessId id) override {
     return TRY(resource(id, &Process::file_system))->working_directory();
   }

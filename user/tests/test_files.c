@@ -353,3 +353,43 @@ TEST(full_disk, "a full disk is ENOSPC, what was written stays, and removing the
   fd = create_file(tap_path("again"), bytes, page_size);
   CHECK_EQ(fsync(fd), 0);
 }
+
+static void copy_file(const char* from, const char* to) {
+  static char buffer[64 * 1024];
+  int in = open(from, O_RDONLY), out = open(to, O_WRONLY | O_CREAT, 0755);
+  REQUIRE(in >= 0 && out >= 0);
+  ssize_t n;
+  while ((n = read(in, buffer, sizeof buffer)) > 0) REQUIRE(write(out, buffer, n) == n);
+  close(in);
+  close(out);
+}
+
+TEST(text_busy,
+     "a file that a program runs from cannot be written, nor one that is open for writing executed") {
+  const char* path = tap_path("program");
+  copy_file("/bin/sleep", path);
+  int executed[2];
+  char byte;
+  REQUIRE(pipe2(executed, O_CLOEXEC) == 0);
+  pid_t child = tap_fork();
+  if (child == 0) {
+    execl(path, "sleep", "60", (char*)NULL);
+    _exit(1);
+  }
+  close(executed[1]);
+  REQUIRE(read(executed[0], &byte, 1) == 0);
+  CHECK_ERR(open(path, O_WRONLY), ETXTBSY);
+  CHECK_ERR(open(path, O_RDONLY | O_TRUNC), ETXTBSY);
+  CHECK_ERR(truncate(path, 0), ETXTBSY);
+  CHECK_OK(close(open(path, O_RDONLY)));
+  CHECK_OK(kill(child, SIGKILL));
+  CHECK_EQ(tap_wait(child), SIGKILL);
+  int fd = (int)CHECK_OK(open(path, O_RDWR));
+  child = tap_fork();
+  if (child == 0) {
+    CHECK_ERR(execl(path, "sleep", "no number", (char*)NULL), ETXTBSY);
+    tap_exit();
+  }
+  tap_join(child);
+  CHECK_OK(close(fd));
+}
