@@ -31,6 +31,8 @@ Value close_range(std::uint32_t first, std::uint32_t last, std::uint32_t flags) 
   if ((flags & kUnshare) != 0 && process.files->references() > 1) {
     Ref<FileTable> own = TRY(process.files->clone());
     SpinGuard guard(process_lock);
+    // The table belongs to the process here, not to a thread; other threads may be using it at this moment.
+    if (process.threads_alive > 1) return failure(KernelError::InvalidArgument);
     std::swap(process.files, own);
     guard.release();
   }
