@@ -176,6 +176,21 @@ void begin_exit(Process& process, ExitStatus status, const SpinGuard& proof) {
   alert_all(process);
 }
 
+bool process_is_to_leave() {
+  const SpinGuard guard(process_lock);
+  const Process& process = Process::current();
+  const UserThread& thread = Thread::current().user;
+  if (process.exiting) return process.survivor != &thread;
+  const SignalSet ready = pending(thread, guard) - thread.blocked;
+  for (unsigned number = 1; number <= kSignalCount; ++number) {
+    const auto signal = static_cast<Signal>(number);
+    if (ready.contains(signal) && process.actions->of(signal).handler == SignalAction::kDefault &&
+        default_action(signal) == DefaultAction::Terminate)
+      return true;
+  }
+  return false;
+}
+
 bool is_orphaned(const ProcessGroup& group, const SpinGuard& proof) {
   ASSERT(proof.guards(process_lock));
   for (const Process& member : group.members) {

@@ -38,6 +38,14 @@ void set_blocked_temporarily(SignalSet blocked);
 /// Ends the process: every thread leaves at its next return to user mode. The first status stays.
 void begin_exit(Process& process, ExitStatus status, const SpinGuard& proof);
 
+/// True when the current thread is to leave for good: its process ends, a signal is about to end it,
+/// or another thread of it executes a program. Long transfers look at it, so that killing their process ends
+/// them.
+bool process_is_to_leave();
+inline bool current_is_to_leave() {
+  return Thread::current().signal_pending.load(std::memory_order_relaxed) && process_is_to_leave();
+}
+
 /// True when no member has a parent outside the group but inside its session: nobody could continue it, so
 /// the terminal's stop signals must not stop it.
 bool is_orphaned(const ProcessGroup& group, const SpinGuard& proof);

@@ -4,6 +4,7 @@
 
 #include "kernel/proc/process.hpp"
 #include "kernel/proc/scheduler.hpp"
+#include "kernel/proc/signal.hpp"
 
 namespace faultline {
 
@@ -73,8 +74,12 @@ IoBuffer::Copied UserIoBuffer::for_each_piece(std::size_t size, Copy copy) {
     if (Result<> result = copy(address, done, length); !result) return {done, result};
     offset_ += length;
     done += length;
-    // A long transfer is made of many pages; no lock but sleeping ones is held.
-    if (length == kPageSize) scheduler::preemption_point();
+    // A long transfer is made of many pieces, of any size; no lock but sleeping ones is held.
+    since_preemption_ += length;
+    if (since_preemption_ < kPreemptionBytes) continue;
+    since_preemption_ = 0;
+    scheduler::preemption_point();
+    if (signals::current_is_to_leave()) return {done, failure(KernelError::Interrupted)};
   }
   return {done, {}};
 }

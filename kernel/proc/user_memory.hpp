@@ -91,7 +91,10 @@ class UserIoBuffer final : public IoBuffer {
 
   IoVector single_;
   std::span<const IoVector> vectors_;
-  std::uint64_t offset_ = 0;  // within the first vector
+  static constexpr std::size_t kPreemptionBytes = 4 * kPageSize;
+
+  std::uint64_t offset_ = 0;          // within the first vector
+  std::size_t since_preemption_ = 0;  // bytes copied since others last had the chance to run
 };
 
 }  // namespace faultline

@@ -10,6 +10,7 @@
 #include "kernel/mm/page_cache.hpp"
 #include "kernel/proc/load_average.hpp"
 #include "kernel/proc/process_table.hpp"
+#include "kernel/proc/scheduler.hpp"
 #include "kernel/proc/system_pager.hpp"
 #include "kernel/proc/thread.hpp"
 #include "kernel/riscv/memory.hpp"
@@ -92,6 +93,7 @@ Value getrandom(Address buffer, std::uint64_t size, std::uint32_t flags) {
     }
     done += part.size();
     if (Thread::current().signal_pending && done < size) return done;
+    scheduler::preemption_point();
   }
   return size;
 }

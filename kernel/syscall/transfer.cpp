@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "kernel/proc/scheduler.hpp"
 #include "kernel/proc/signal.hpp"
 #include "kernel/proc/thread.hpp"
 #include "kernel/syscall/system_calls.hpp"
@@ -157,7 +158,8 @@ Value copy_between(OpenFile& in, OpenFile& out, std::uint64_t* offset, std::uint
     }
     moved += written;
     if (!put) return moved > 0 ? Value(moved) : after_write(put);
-    if (written < *got) break;
+    if (written < *got || Thread::current().signal_pending) break;
+    scheduler::preemption_point();
   }
   return moved;
 }

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <sys/sysinfo.h>
 #include <sys/times.h>
+#include <sys/uio.h>
 
 #include "common/pages.h"
 
@@ -74,6 +75,36 @@ TEST(children_time, "the time of children that were waited for is their parent's
   struct tms times_now;
   times(&times_now);
   CHECK(times_now.tms_cutime >= 4);
+}
+
+// Reads a gigabyte at once, again and again; no piece of memory begins or ends with a page.
+static void read_for_ever(int fd, volatile unsigned* completed) {
+  enum { pieces = 1024, piece = 1 << 20 };
+  static struct iovec vectors[pieces];
+  char* buffer = map_anonymous(piece / page_size + 1);
+  for (int i = 0; i < pieces; i++) vectors[i] = (struct iovec){buffer + 8, piece};
+  for (;; ++*completed) {
+    REQUIRE(lseek(fd, 0, SEEK_SET) == 0);
+    REQUIRE(readv(fd, vectors, pieces) == (ssize_t)pieces * piece);
+  }
+}
+
+TEST(long_transfer, "a read of a gigabyte lets others on its hart run, and ends with its process") {
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(sched_getcpu(), &one);
+  CHECK_OK(sched_setaffinity(0, sizeof one, &one));
+  const off_t size = (off_t)1 << 30;
+  int fd = open(tap_path("file"), O_RDWR | O_CREAT, 0600);
+  REQUIRE(fd >= 0 && ftruncate(fd, size) == 0);
+  volatile unsigned* completed = (volatile unsigned*)map_shared(1);
+  pid_t child = tap_fork();
+  if (child == 0) read_for_ever(fd, completed);
+  for (int i = 0; i < 10; i++) nanosleep(&(struct timespec){0, 1000000}, NULL);
+  CHECK(*completed < 5);
+  CHECK_OK(kill(child, SIGINT));
+  CHECK_EQ(tap_wait(child), SIGINT);
+  CHECK(lseek(fd, 0, SEEK_CUR) < size);
 }
 
 TEST(load_average,
