@@ -71,9 +71,8 @@ Result<std::uint64_t> OpenFile::seek(std::int64_t offset, SeekFrom from) {
   if (from == SeekFrom::Current) base = offset_;
   if (from == SeekFrom::End) base = inode_->stat().size;
   std::int64_t position;
-  if (__builtin_add_overflow(static_cast<std::int64_t>(base), offset, &position))
-    return failure(KernelError::Overflow);
-  if (position < 0) return failure(KernelError::InvalidArgument);
+  if (__builtin_add_overflow(static_cast<std::int64_t>(base), offset, &position) || position < 0)
+    return failure(KernelError::InvalidArgument);
   offset_ = static_cast<std::uint64_t>(position);
   return offset_;
 }

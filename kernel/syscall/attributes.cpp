@@ -71,7 +71,8 @@ Value fstat(int descriptor, UserPointer<abi::FileStatus> status) {
 }
 
 Value newfstatat(int directory, Address path, UserPointer<abi::FileStatus> status, std::uint32_t flags) {
-  if ((flags & ~(kNoFollow | kNoAutomount | kEmptyPath)) != 0) return failure(KernelError::InvalidArgument);
+  if ((flags & ~(kNoFollow | kNoAutomount | kEmptyPath | kSyncType)) != 0)
+    return failure(KernelError::InvalidArgument);
   TRY(status.write(to_file_status(TRY(stat_of(directory, path, flags)))));
   return 0;
 }
@@ -79,7 +80,9 @@ Value newfstatat(int directory, Address path, UserPointer<abi::FileStatus> statu
 Value statx(int directory, Address path, std::uint32_t flags, std::uint32_t mask,
             UserPointer<abi::Statx> status) {
   constexpr std::uint32_t kReservedMask = 0x80000000;
-  if ((flags & ~(kNoFollow | kNoAutomount | kEmptyPath | kSyncType)) != 0 || (mask & kReservedMask) != 0) {
+  const bool both_syncs = (flags & kSyncType) == kSyncType;
+  if ((flags & ~(kNoFollow | kNoAutomount | kEmptyPath | kSyncType)) != 0 || both_syncs ||
+      (mask & kReservedMask) != 0) {
     return failure(KernelError::InvalidArgument);
   }
   TRY(status.write(to_statx(TRY(stat_of(directory, path, flags)))));
@@ -149,7 +152,7 @@ Result<> change(Inode& inode, const AttributeChange& changed) {
 }
 
 Result<Ref<Inode>> inode_of(int descriptor) {
-  const Ref<OpenFile> file = TRY(open_file(descriptor));
+  const Ref<OpenFile> file = TRY(accessible_file(descriptor));
   if (file->inode() == nullptr) return failure(KernelError::InvalidArgument);
   return Ref<Inode>::share(*file->inode());
 }

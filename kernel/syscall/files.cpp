@@ -76,14 +76,17 @@ Value fcntl(int descriptor, std::uint32_t command, std::uint64_t argument) {
     case kGetStatusFlags:
       return file->flags().bits & OpenFlags::kStatus;
     case kSetStatusFlags:
+      TRY(accessible_file(descriptor));
       file->set_status_flags({static_cast<std::uint32_t>(argument)});
       return 0;
     case kGetPipeSize:
       return kPipeCapacity;
     case kGetLock:
+      TRY(accessible_file(descriptor));
       return get_record_lock(*file, argument);
     case kSetLock:
     case kSetLockWait:
+      TRY(accessible_file(descriptor));
       return set_record_lock(descriptor, file, argument, command == kSetLockWait);
     default:
       return failure(KernelError::InvalidArgument);
@@ -97,7 +100,7 @@ Value ioctl(int descriptor, std::uint32_t request, std::uint64_t argument) {
     kSetCloseOnExec = 0x5451,
     kInputQueued = 0x541b,
   };
-  const Ref<OpenFile> file = TRY(open_file(descriptor));
+  const Ref<OpenFile> file = TRY(accessible_file(descriptor));
   switch (request) {
     case kSetCloseOnExec:
     case kClearCloseOnExec:
@@ -143,7 +146,7 @@ Value pipe2(UserPointer<int> descriptors, std::uint32_t flags) {
 }
 
 Value lseek(int descriptor, std::int64_t offset, std::uint32_t whence) {
-  const Ref<OpenFile> file = TRY(open_file(descriptor));
+  const Ref<OpenFile> file = TRY(accessible_file(descriptor));
   constexpr SeekFrom kFrom[] = {SeekFrom::Start, SeekFrom::Current, SeekFrom::End};
   if (whence >= std::size(kFrom)) return failure(KernelError::InvalidArgument);
   return file->seek(offset, kFrom[whence]);
@@ -151,7 +154,7 @@ Value lseek(int descriptor, std::int64_t offset, std::uint32_t whence) {
 
 Value ftruncate(int descriptor, std::int64_t size) {
   if (size < 0) return failure(KernelError::InvalidArgument);
-  const Ref<OpenFile> file = TRY(open_file(descriptor));
+  const Ref<OpenFile> file = TRY(accessible_file(descriptor));
   if (!file->flags().writable()) return failure(KernelError::InvalidArgument);
   if (file->inode() != nullptr)
     TRY(take_set_id_bits(*file->inode(), Process::current().credentials.effective()));
@@ -160,7 +163,7 @@ Value ftruncate(int descriptor, std::int64_t size) {
 }
 
 Value fsync(int descriptor) {
-  TRY(TRY(open_file(descriptor))->synchronize());
+  TRY(TRY(accessible_file(descriptor))->synchronize());
   return 0;
 }
 
@@ -172,7 +175,7 @@ Value sync() {
 
 Value fadvise64(int descriptor, std::int64_t, std::int64_t size, int advice) {
   constexpr int kLastAdvice = 5;
-  const Ref<OpenFile> file = TRY(open_file(descriptor));
+  const Ref<OpenFile> file = TRY(accessible_file(descriptor));
   if (!file->seekable()) return failure(KernelError::IllegalSeek);
   if (size < 0 || advice < 0 || advice > kLastAdvice) return failure(KernelError::InvalidArgument);
   return 0;

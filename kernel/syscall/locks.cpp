@@ -63,7 +63,7 @@ Result<FileLock> to_lock(OpenFile& file, const UserLock& user) {
 
 Value flock(int descriptor, std::uint32_t operation) {
   enum : std::uint32_t { kShared = 1, kExclusive = 2, kNonBlocking = 4, kRelease = 8 };
-  const Ref<OpenFile> file = TRY(open_file(descriptor));
+  const Ref<OpenFile> file = TRY(accessible_file(descriptor));
   const FileLock lock{.owner = file.get(),
                       .process = Process::current().id,
                       .exclusive = (operation & ~kNonBlocking) == kExclusive};

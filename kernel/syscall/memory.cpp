@@ -53,7 +53,7 @@ Result<MappedFile> file_to_map(int descriptor, std::uint64_t size, std::uint32_t
     mapped.file = mapped.memory.get();
     return mapped;
   }
-  mapped.open = TRY(open_file(descriptor));
+  mapped.open = TRY(accessible_file(descriptor));
   const OpenFlags mode = mapped.open->flags();
   if (!mode.readable()) return failure(KernelError::AccessDenied);
   if (type != kMapPrivate && (protection & kProtWrite) != 0 && !mode.writable()) {

@@ -196,7 +196,7 @@ Result<Process*> movable_process(ProcessId id) {
 }  // namespace
 
 Value setpgid(std::int32_t id, std::int32_t group_id) {
-  if (group_id < 0) return failure(KernelError::InvalidArgument);
+  if (group_id < 0 || (group_id == 0 && id < 0)) return failure(KernelError::InvalidArgument);
   SpinGuard guard(process_lock);
   Process& process = *TRY(movable_process(id));
   const ProcessId wanted = group_id == 0 ? process.id : group_id;

@@ -172,6 +172,7 @@ Value sendfile(int out_descriptor, int in_descriptor, UserPointer<std::int64_t> 
   if (!in->seekable()) return failure(KernelError::InvalidArgument);
   TRY(before_write(*out));
   if (!in->flags().readable() || !out->flags().writable()) return failure(KernelError::BadFileDescriptor);
+  if (out->flags().has(OpenFlags::kAppend)) return failure(KernelError::InvalidArgument);
   count = std::min(count, UserIoBuffer::kMaxBytes);
   if (offset.null()) return copy_between(*in, *out, nullptr, count);
   const std::int64_t start = TRY(offset.read());

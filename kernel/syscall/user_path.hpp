@@ -16,6 +16,13 @@ inline constexpr std::uint32_t kNoFollow = 0x100, kRemoveDirectory = 0x200, kEff
 /// The open file of a descriptor of the current process. Error: BadFileDescriptor.
 inline Result<Ref<OpenFile>> open_file(int descriptor) { return Process::current().files->get(descriptor); }
 
+/// The same for calls that are about the file's contents or attributes, which O_PATH gives no access to.
+inline Result<Ref<OpenFile>> accessible_file(int descriptor) {
+  Ref<OpenFile> file = TRY(open_file(descriptor));
+  if (file->flags().has(OpenFlags::kPath)) return failure(KernelError::BadFileDescriptor);
+  return file;
+}
+
 class UserPath {
  public:
   /// Copies the path in. A relative one starts at `directory`, a descriptor or kWorkingDirectory. Errors:

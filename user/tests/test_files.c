@@ -81,6 +81,7 @@ TEST(seeking,
   CHECK_EQ(read(fd, &byte, 1), 0);
   CHECK_EQ(size_of(fd), 10);
   CHECK_ERR(lseek(fd, -1, SEEK_SET), EINVAL);
+  CHECK_ERR(lseek(fd, INT64_MAX, SEEK_CUR), EINVAL);
   CHECK_ERR(lseek(fd, -11, SEEK_END), EINVAL);
   CHECK_ERR(lseek(fd, 0, 99), EINVAL);
   CHECK_EQ(lseek(fd, 0, SEEK_CUR), 110);

@@ -324,3 +324,25 @@ TEST(record_random, "random locks of two processes agree with a map of who holds
   close(to_child[1]);
   tap_join(child);
 }
+
+TEST(path_only, "a descriptor opened with O_PATH names its file and gives no access to it") {
+  const char* path = tap_path("file");
+  close(open(path, O_WRONLY | O_CREAT, 0600));
+  int fd = (int)CHECK_OK(open(path, O_PATH | O_RDWR));
+  struct stat info;
+  char byte;
+  CHECK_EQ(fstat(fd, &info), 0);
+  CHECK_EQ(close(dup(fd)), 0);
+  CHECK_EQ(fcntl(fd, F_GETFL) & O_PATH, O_PATH);
+  CHECK_ERR(read(fd, &byte, 1), EBADF);
+  CHECK_ERR(write(fd, "x", 1), EBADF);
+  CHECK_ERR(lseek(fd, 0, SEEK_SET), EBADF);
+  CHECK_ERR(ftruncate(fd, 0), EBADF);
+  CHECK_ERR(fchmod(fd, 0644), EBADF);
+  CHECK_ERR(fchown(fd, 0, 0), EBADF);
+  CHECK_ERR(fsync(fd), EBADF);
+  CHECK_ERR(flock(fd, LOCK_EX), EBADF);
+  CHECK_ERR(set_lock(fd, F_SETLK, F_WRLCK, SEEK_SET, 0, 1), EBADF);
+  CHECK_ERR(fcntl(fd, F_SETFL, O_APPEND), EBADF);
+  CHECK(mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0) == MAP_FAILED && errno == EBADF);
+}
