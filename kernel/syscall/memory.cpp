@@ -6,6 +6,8 @@
 #include "kernel/fs/write_back.hpp"
 #include "kernel/mm/page_cache.hpp"
 #include "kernel/proc/process.hpp"
+#include "kernel/proc/scheduler.hpp"
+#include "kernel/proc/signal.hpp"
 #include "kernel/syscall/system_calls.hpp"
 #include "kernel/syscall/user_path.hpp"
 
@@ -73,6 +75,31 @@ bool is_mapped(VaRange range) {
   return mapped_to >= range.end().value();
 }
 
+// Makes every page of a mapped range present. Piece by piece: others on this hart run in between.
+Result<> populate(VaRange range) {
+  constexpr std::int64_t kPieceBytes = 128 * kPageSize;
+  for (Va start = range.start(); start < range.end();) {
+    const Va end = start + std::min(kPieceBytes, range.end() - start);
+    TRY(mm().advise(VaRange(start, end), Advice::Populate));
+    // The pager goes as far as memory allows, and no further than permissions do.
+    for (Va page = start; page < end; page = page + kPageSize) {
+      if (mm().walk(page)) continue;
+      const bool readable = mm().access_ok(VaRange(page, page + kPageSize), Access::Read);
+      return failure(readable ? KernelError::OutOfMemory : KernelError::NotMapped);
+    }
+    start = end;
+    scheduler::preemption_point();
+    if (signals::current_is_to_leave()) return failure(KernelError::Interrupted);
+  }
+  return {};
+}
+
+Result<> populate_for(VaRange range, Access access) {
+  if (!is_mapped(range)) return failure(KernelError::NotMapped);
+  if (!mm().access_ok(range, access)) return failure(KernelError::InvalidArgument);
+  return populate(range);
+}
+
 }  // namespace
 
 Value brk(Address end) {
@@ -108,7 +135,7 @@ Value mmap(Address hint, std::uint64_t size, std::uint32_t protection, std::uint
   // What is written through the mapping may show in its page tables alone.
   if (mapped.open && map_flags.sharing == Sharing::Shared) note_unwritten_change();
   // Loading ahead is a wish; what cannot be loaded now faults later.
-  if ((flags & kMapPopulate) != 0) (void)mm().advise(range, Advice::Populate);
+  if ((flags & kMapPopulate) != 0) (void)populate(range);
   return range.start().value();
 }
 
@@ -171,8 +198,10 @@ Value madvise(Address start, std::uint64_t size, std::uint32_t advice) {
       if (!range.empty()) TRY(mm().advise(range, Advice::WillNeed));
       return 0;
     case kPopulateRead:
+      TRY(populate_for(range, Access::Read));
+      return 0;
     case kPopulateWrite:
-      if (!range.empty()) TRY(mm().advise(range, Advice::Populate));
+      TRY(populate_for(range, Access::Write));
       return 0;
     case kNormal:
     case kRandom:
@@ -223,7 +252,7 @@ Value mlock(Address start, std::uint64_t size) {
   if (start + size < start) return failure(KernelError::InvalidArgument);
   const VaRange range = TRY(page_range(first, start + size - first, KernelError::NotMapped));
   if (!is_mapped(range)) return failure(KernelError::NotMapped);
-  if (!range.empty()) TRY(mm().advise(range, Advice::Populate));
+  TRY(populate(range));
   return 0;
 }
 

@@ -89,3 +89,18 @@ static void fill_pipes_for_ever(void) {
 }
 
 TEST(pipes, "a process that fills pipe after pipe") { check_dies_alone(fill_pipes_for_ever); }
+
+// Not an error that somebody else has to die for: the call tells it.
+static void populate_too_much(void) {
+  enum { bytes = 1 << 30 };
+  char* area =
+      (char*)mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (area == MAP_FAILED) return;
+  CHECK_ERR(madvise(area, bytes, MADV_POPULATE_WRITE), ENOMEM);
+  CHECK(mlock(area, bytes) < 0);
+  tap_exit();
+}
+
+TEST(populate, "a process that asks for more memory at once than there is") {
+  check_dies_alone(populate_too_much);
+}
