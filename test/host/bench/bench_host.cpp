@@ -4,7 +4,10 @@
 
 #include <benchmark/benchmark.h>
 
+#include <barrier>
+#include <chrono>
 #include <memory>
+#include <vector>
 
 #include "kernel/mm/eager_pager.hpp"
 #include "kernel/mm/lazy_pager.hpp"
@@ -167,25 +170,65 @@ BENCHMARK(copy_on_write_fault);
 
 // --- Two threads in one space, each in its own region ---
 
-void faults_in_disjoint_regions(benchmark::State& state) {
+/// Times `work` of all threads at the same moments, and then lets each `undo` it: giving pages back takes the
+/// space alone, so on the clock it would measure how long the others wait for that.
+template <class Work, class Undo>
+void time_together(benchmark::State& state, std::barrier<>& all, Work&& work, Undo&& undo) {
+  for (auto _ : state) {
+    all.arrive_and_wait();
+    const auto start = std::chrono::steady_clock::now();
+    work();
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+    state.SetIterationTime(taken.count());
+    all.arrive_and_wait();
+    undo();
+  }
+  state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(kBatch));
+}
+
+constexpr int kThreads = 2;
+std::barrier<>& barrier_of(int threads) {
+  static std::barrier<> alone(1), together(kThreads);
+  return threads == 1 ? alone : together;
+}
+
+void faults_in_disjoint_regions(benchmark::State& state, Access access) {
   static std::unique_ptr<MmStruct<LazyPager>> shared;
   bench::become_hart(static_cast<unsigned>(state.thread_index()));
   if (state.thread_index() == 0) {
     shared = std::make_unique<MmStruct<LazyPager>>(*MmStruct<LazyPager>::create());
-    if (!shared->mmap(at(kGigapageSize), 2 * kGigapageSize, Permission::read_write(), {.fixed = true}))
+    if (!shared->mmap(at(kGigapageSize), kThreads * kGigapageSize, Permission::read_write(), {.fixed = true}))
       std::abort();
   }
   const Va region = at(kGigapageSize + static_cast<std::uint64_t>(state.thread_index()) * kGigapageSize);
-  for (auto _ : state) {
+  const auto fault = [&] {
     for (std::uint64_t i = 0; i < kBatch; ++i) {
-      if (!shared->handle_page_fault({region + i * kPageSize, Access::Write})) std::abort();
+      if (!shared->handle_page_fault({region + i * kPageSize, access})) std::abort();
     }
+  };
+  time_together(state, barrier_of(state.threads()), fault, [&] {
     if (!shared->advise(pages(region, kBatch), Advice::DontNeed)) std::abort();
-  }
-  state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(kBatch));
+  });
   if (state.thread_index() == 0) shared.reset();
 }
-BENCHMARK(faults_in_disjoint_regions)->Threads(1)->Threads(2)->UseRealTime();
+
+/// What two threads can gain at most where every fault zeroes a page: the memory of this host.
+void zeroing_of_disjoint_pages(benchmark::State& state) {
+  bench::become_hart(static_cast<unsigned>(state.thread_index()));
+  std::vector<Frame> frames;
+  for (std::uint64_t i = 0; i < kBatch; ++i) frames.push_back(*Frame::allocate(FrameContents::Any));
+  const auto zero = [&] {
+    for (const Frame& frame : frames) frame.page().zero();
+    benchmark::ClobberMemory();
+  };
+  time_together(state, barrier_of(state.threads()), zero, [] {});
+}
+
+// A fixed number of iterations, for the threads wait for each other in each.
+#define FAULTLINE_ALONE_AND_TOGETHER Threads(1)->Threads(kThreads)->UseManualTime()->Iterations(300)
+BENCHMARK_CAPTURE(faults_in_disjoint_regions, read, Access::Read)->FAULTLINE_ALONE_AND_TOGETHER;
+BENCHMARK_CAPTURE(faults_in_disjoint_regions, write, Access::Write)->FAULTLINE_ALONE_AND_TOGETHER;
+BENCHMARK(zeroing_of_disjoint_pages)->FAULTLINE_ALONE_AND_TOGETHER;
 
 void fork_of_touched_pages(benchmark::State& state) {
   const auto count = static_cast<std::uint64_t>(state.range(0));
