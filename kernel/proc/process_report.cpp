@@ -99,7 +99,8 @@ class Source final : public ProcSource {
 
   Result<Ref<Inode>> executable(ProcessId id) override {
     SpinGuard guard(process_lock);
-    const Ref<Inode> file = TRY(find(id, guard))->executable.inode();
+    const Process& process = *TRY(find(id, guard));
+    Ref<Inode> file = process.executable.inode();
     if (!file) return failure(KernelError::NoSuchProcess);
     return file;
   }
