@@ -154,6 +154,7 @@ void commit(Process& process, Successor next, std::string_view name) {
     process.credentials = next.credentials;
     process.arguments = next.start.arguments;
     process.executed = true;
+    process.exit_signal = Signal::Child;  // what the program before agreed on with its parent is over
     set_name(process.name, name);
     set_name(thread.name, name);
   }

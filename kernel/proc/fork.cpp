@@ -139,8 +139,6 @@ Result<> copy_resources(Process& child, const Process& parent, const CloneReques
   child.executable = parent.executable;
   child.arguments = parent.arguments;
   std::memcpy(child.name, parent.name, sizeof(child.name));
-  const std::uint64_t exit_signal = request.flags & CloneRequest::kExitSignalMask;
-  child.exit_signal = signal_from(static_cast<std::int64_t>(exit_signal));
   child.started = clock::now();
   return {};
 }
@@ -150,8 +148,12 @@ Result<> join_family(Process& child, Thread& thread, const CloneRequest& request
   Process& current = Process::current();
   SpinGuard guard(process_lock);
   TRY(check_signals(current, guard));
-  Process& parent =
-      request.has(CloneRequest::kParent) && current.parent != nullptr ? *current.parent : current;
+  // A sibling tells the common parent of its end as the caller does: a parent never gets a signal that it did
+  // not ask for.
+  const bool sibling = request.has(CloneRequest::kParent) && current.parent != nullptr;
+  const std::uint64_t requested = request.flags & CloneRequest::kExitSignalMask;
+  child.exit_signal = sibling ? current.exit_signal : signal_from(static_cast<std::int64_t>(requested));
+  Process& parent = sibling ? *current.parent : current;
   child.parent = &parent;
   child.parent_id = parent.id;
   parent.children.push_back(child);

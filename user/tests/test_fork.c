@@ -2,6 +2,7 @@
 #define TAP_OPTIONS "exhaust", "bomb"
 #include <sched.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include "common/memory.h"
 #include "common/pages.h"
@@ -308,6 +309,42 @@ TEST(orphan, "a process whose parent ended gets another parent, which waits for 
   uint64_t limit = tap_nanoseconds() + UINT64_C(5000000000);
   while (kill(orphan[0], 0) == 0 && tap_nanoseconds() < limit) sched_yield();
   CHECK_ERR(kill(orphan[0], 0), ESRCH);
+}
+
+// A process made by clone with these flags alone.
+static pid_t clone_process(unsigned long flags) { return (pid_t)syscall(SYS_clone, flags, 0, 0, 0, 0); }
+
+TEST(sibling,
+     "a child made with CLONE_PARENT is the parent's, which gets no other signal than by the caller's end") {
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  pid_t child = tap_fork();
+  if (child == 0) {
+    pid_t sibling = clone_process(CLONE_PARENT | SIGUSR1);
+    if (sibling == 0) _exit(7);
+    REQUIRE(write(ends[1], &sibling, sizeof sibling) == sizeof sibling);
+    CHECK_ERR(waitpid(sibling, NULL, 0), ECHILD);
+    tap_exit();
+  }
+  pid_t sibling;
+  REQUIRE(read(ends[0], &sibling, sizeof sibling) == sizeof sibling);
+  CHECK_EQ(WEXITSTATUS(tap_wait(sibling)), 7);  // SIGUSR1 would have ended this process
+  tap_join(child);
+}
+
+TEST(exit_signal, "a program ends with SIGCHLD to its parent, whatever signal its process was made with") {
+  signal(SIGUSR1, SIG_IGN);
+  pid_t child = clone_process(SIGUSR1);
+  if (child == 0) _exit(7);
+  CHECK_ERR(waitpid(child, NULL, 0), ECHILD);
+  int status = 0;
+  CHECK_EQ(waitpid(child, &status, __WCLONE), child);
+  CHECK_EQ(WEXITSTATUS(status), 7);
+  signal(SIGUSR1, SIG_DFL);
+  child = clone_process(SIGUSR1);
+  if (child == 0) execl("/bin/true", "true", (char*)NULL);
+  CHECK_EQ(waitpid(child, &status, __WALL), child);
+  CHECK_EQ(WEXITSTATUS(status), 0);
 }
 
 TEST(identity, "parent and child have pids that agree and differ from all others alive") {
