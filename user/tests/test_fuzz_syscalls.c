@@ -100,7 +100,8 @@ static void give_up_privileges(void) {
 
 // What a process of the run starts with: nothing of the test's own, or of the machine's, that it could harm.
 static void enter_sandbox(const char* directory, bool any) {
-  setpgid(0, 0);
+  // A session of its own, not a group: it could join the test's group again, and then signal "its" group.
+  if (setsid() < 0) _exit(cannot_start);
   if (chdir(directory) != 0) _exit(cannot_start);
   for (int fd = 0; fd < 32; fd++) close(fd);
   open("/dev/null", O_RDWR);
