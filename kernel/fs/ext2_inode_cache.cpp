@@ -124,13 +124,18 @@ Result<> InodeCache::make_room() {
   if (!victim) return {};
   TRY(victim->write_back(0, UINT64_MAX));
   TRY(victim->store());
+  (void)forget(*victim);
+  return {};
+}
+
+bool InodeCache::forget(Ext2Inode& inode) {
   SpinGuard guard(lock_);
   // Should a sync have found it meanwhile, it stays a little longer.
-  if (victim->references() != 2 || victim->is_dirty() || victim->has_dirty_pages()) return {};
-  remove(*victim);
+  if (inode.references() != 2 || inode.is_dirty() || inode.has_dirty_pages()) return false;
+  remove(inode);
   guard.release();
-  victim->release_reference();  // the cache's own
-  return {};
+  inode.release_reference();  // the cache's own
+  return true;
 }
 
 void InodeCache::lost_last_name(Ext2Inode& inode) {
@@ -160,13 +165,7 @@ std::size_t InodeCache::drop_unused() {
   std::size_t dropped = 0;
   for (InodeNumber last = 0; const Ref<Ext2Inode> inode = next(last, droppable);) {
     last = inode->number();
-    SpinGuard guard(lock_);
-    // A sync may hold it too for a moment, or a write-back that has just made it dirty again.
-    if (inode->references() != 2 || inode->is_dirty() || inode->has_dirty_pages()) continue;
-    remove(*inode);
-    guard.release();
-    inode->release_reference();  // the cache's own
-    ++dropped;
+    if (forget(*inode)) ++dropped;
   }
   return dropped;
 }

@@ -60,6 +60,9 @@ class InodeCache {
   void insert(Ref<Ext2Inode> inode);
   void remove(Ext2Inode& inode);
   Result<> make_room();
+  /// Takes an inode out that nobody but the caller holds and that is on the disk as it is; false when it is
+  /// not so.
+  bool forget(Ext2Inode& inode);
   static bool unused(const Ext2Inode& inode);
   template <class Predicate>
   Ref<Ext2Inode> next(InodeNumber after, Predicate predicate);
