@@ -76,17 +76,17 @@ Value fcntl(int descriptor, std::uint32_t command, std::uint64_t argument) {
     case kGetStatusFlags:
       return file->flags().bits & OpenFlags::kStatus;
     case kSetStatusFlags:
-      TRY(accessible_file(descriptor));
+      TRY(check_accessible(*file));
       file->set_status_flags({static_cast<std::uint32_t>(argument)});
       return 0;
     case kGetPipeSize:
       return kPipeCapacity;
     case kGetLock:
-      TRY(accessible_file(descriptor));
+      TRY(check_accessible(*file));
       return get_record_lock(*file, argument);
     case kSetLock:
     case kSetLockWait:
-      TRY(accessible_file(descriptor));
+      TRY(check_accessible(*file));
       return set_record_lock(descriptor, file, argument, command == kSetLockWait);
     default:
       return failure(KernelError::InvalidArgument);

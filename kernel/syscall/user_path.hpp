@@ -17,9 +17,13 @@ inline constexpr std::uint32_t kNoFollow = 0x100, kRemoveDirectory = 0x200, kEff
 inline Result<Ref<OpenFile>> open_file(int descriptor) { return Process::current().files->get(descriptor); }
 
 /// The same for calls that are about the file's contents or attributes, which O_PATH gives no access to.
+inline Result<> check_accessible(const OpenFile& file) {
+  if (file.flags().has(OpenFlags::kPath)) return failure(KernelError::BadFileDescriptor);
+  return {};
+}
 inline Result<Ref<OpenFile>> accessible_file(int descriptor) {
   Ref<OpenFile> file = TRY(open_file(descriptor));
-  if (file->flags().has(OpenFlags::kPath)) return failure(KernelError::BadFileDescriptor);
+  TRY(check_accessible(*file));
   return file;
 }
 
