@@ -4,15 +4,7 @@
 
 #include "common/memory.h"
 #include "common/pages.h"
-
-static void fork_exec_and_wait(void) {
-  pid_t child = tap_fork();
-  if (child == 0) {
-    execl("/bin/true", "true", (char*)NULL);
-    _exit(tap_status_failed);
-  }
-  tap_join(child);
-}
+#include "common/turns.h"
 
 // Runs `use_up` in a child, which exits with 0 when it has been refused memory.
 static void check_dies_alone(void (*use_up)(void)) {

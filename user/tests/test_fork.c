@@ -54,15 +54,6 @@ TEST(touching, "after 200 processes that wrote shared and new pages no more memo
   run_many(fork_touch_and_wait, 200);
 }
 
-static void fork_exec_and_wait(void) {
-  pid_t child = tap_fork();
-  if (child == 0) {
-    execl("/bin/true", "true", (char*)NULL);
-    _exit(tap_status_failed);
-  }
-  tap_join(child);
-}
-
 TEST(executing, "after 100 processes that executed a program no more memory is in use than before") {
   require_quiet_machine();
   run_many(fork_exec_and_wait, 100);

@@ -11,6 +11,7 @@
 
 #include "common/fuzz_calls.h"
 #include "common/pages.h"
+#include "common/turns.h"
 
 enum { default_seconds = 5, default_calls = 150, cannot_confine = 78, cannot_start = 79 };
 static const uint64_t report_interval = UINT64_C(1000000000);
@@ -198,12 +199,7 @@ TEST(fuzz, "random system calls end, return or are killed, and every process is 
 }
 
 TEST(still_working, "after that fork, exec, files, pipes and memory work as before") {
-  pid_t child = tap_fork();
-  if (child == 0) {
-    execl("/bin/true", "true", (char*)NULL);
-    _exit(1);
-  }
-  tap_join(child);
+  fork_exec_and_wait();
   int fd = create_file(tap_path("file"), "content", 7), ends[2];
   char bytes[8] = "";
   CHECK_EQ(pread(fd, bytes, 7, 0), 7);

@@ -36,3 +36,13 @@ TAP_UNUSED static pid_t fork_held(int* release) {
   *release = ends[1];
   return child;
 }
+
+// A child that executes a program and is waited for.
+TAP_UNUSED static void fork_exec_and_wait(void) {
+  pid_t child = tap_fork();
+  if (child == 0) {
+    execl("/bin/true", "true", (char*)NULL);
+    _exit(tap_status_failed);
+  }
+  tap_join(child);
+}
