@@ -8,7 +8,7 @@
 
 MM_SRCS := $(sort $(wildcard kernel/lib/*.cpp kernel/mm/*.cpp kernel/mm/*/*.cpp))
 KERNEL_SRCS := $(filter-out $(MM_SRCS),$(sort $(wildcard kernel/*.cpp kernel/*.S kernel/*/*.cpp kernel/*/*.S)))
-PAGER_SRCS := $(filter kernel/main.cpp kernel/proc/%.cpp kernel/syscall/%.cpp kernel/dev/tty.cpp,$(KERNEL_SRCS))
+PAGER_SRCS := $(filter kernel/start/main.cpp kernel/proc/%.cpp kernel/syscall/%.cpp,$(KERNEL_SRCS))
 COMMON_SRCS := $(MM_SRCS) $(filter-out $(PAGER_SRCS),$(KERNEL_SRCS))
 
 CHECK_LOCKS ?= 0

@@ -4,8 +4,8 @@
 
 #include "kernel/lib/spin_lock.hpp"
 #include "kernel/mm/hart_local.hpp"
-#include "kernel/proc/hart.hpp"
 #include "kernel/riscv/csr.hpp"
+#include "kernel/riscv/hart.hpp"
 #include "kernel/riscv/machine.hpp"
 #include "kernel/riscv/memory_map.hpp"
 #include "kernel/riscv/timer.hpp"

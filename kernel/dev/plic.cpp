@@ -6,7 +6,7 @@
 #include "kernel/dev/console.hpp"
 #include "kernel/lib/spin_lock.hpp"
 #include "kernel/mm/platform.hpp"
-#include "kernel/proc/hart.hpp"
+#include "kernel/riscv/hart.hpp"
 #include "kernel/riscv/machine.hpp"
 #include "kernel/riscv/memory_map.hpp"
 

@@ -6,9 +6,9 @@
 #include <cstdint>
 
 #include "kernel/dev/plic.hpp"
-#include "kernel/dev/tty.hpp"
 #include "kernel/lib/spin_lock.hpp"
 #include "kernel/mm/platform.hpp"
+#include "kernel/proc/tty.hpp"
 #include "kernel/riscv/machine.hpp"
 #include "kernel/riscv/memory_map.hpp"
 #include "kernel/riscv/sbi.hpp"

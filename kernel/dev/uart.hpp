@@ -1,6 +1,6 @@
 #pragma once
 // The serial line (16550-compatible; National Semiconductor PC16550D data sheet). Input comes by interrupt
-// and goes to tty_input (dev/tty.hpp); output goes through a ring that the transmitter's interrupt empties.
+// and goes to tty_input (proc/tty.hpp); output goes through a ring that the transmitter's interrupt empties.
 
 #include <cstddef>
 #include <span>

@@ -4,7 +4,7 @@
 #include <span>
 
 #include "kernel/dev/block_device.hpp"
-#include "kernel/dev/mmio_device.hpp"
+#include "kernel/riscv/mmio_device.hpp"
 
 namespace faultline {
 

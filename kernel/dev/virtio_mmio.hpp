@@ -5,9 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernel/dev/mmio_device.hpp"
 #include "kernel/dev/virtqueue.hpp"
 #include "kernel/lib/result.hpp"
+#include "kernel/riscv/mmio_device.hpp"
 
 namespace faultline {
 

@@ -4,7 +4,7 @@
 #include "kernel/dev/console.hpp"
 #include "kernel/fs/file_system.hpp"
 #include "kernel/mm/platform.hpp"
-#include "kernel/proc/scheduler.hpp"
+#include "kernel/sched/scheduler.hpp"
 #include "kernel/sync/wait_queue.hpp"
 
 namespace faultline {

@@ -4,8 +4,8 @@
 
 #include "kernel/proc/exit.hpp"
 #include "kernel/proc/program_image.hpp"
-#include "kernel/proc/scheduler.hpp"
 #include "kernel/proc/signal.hpp"
+#include "kernel/sched/scheduler.hpp"
 
 namespace faultline {
 

@@ -11,15 +11,15 @@
 
 #include "kernel/dev/console.hpp"
 #include "kernel/dev/power.hpp"
-#include "kernel/dev/tty.hpp"
 #include "kernel/fs/file_system.hpp"
 #include "kernel/proc/fork.hpp"
 #include "kernel/proc/futex.hpp"
 #include "kernel/proc/process_table.hpp"
-#include "kernel/proc/scheduler.hpp"
 #include "kernel/proc/signal.hpp"
 #include "kernel/proc/trap_hooks.hpp"
+#include "kernel/proc/tty.hpp"
 #include "kernel/proc/user_memory.hpp"
+#include "kernel/sched/scheduler.hpp"
 
 namespace faultline {
 

@@ -3,9 +3,9 @@
 #include <cstring>
 
 #include "kernel/proc/process_table.hpp"
-#include "kernel/proc/scheduler.hpp"
 #include "kernel/proc/signal.hpp"
 #include "kernel/proc/user_memory.hpp"
+#include "kernel/sched/scheduler.hpp"
 
 namespace faultline {
 

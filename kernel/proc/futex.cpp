@@ -1,8 +1,8 @@
 #include "kernel/proc/futex.hpp"
 
 #include "kernel/proc/process.hpp"
-#include "kernel/proc/thread.hpp"
 #include "kernel/proc/user_memory.hpp"
+#include "kernel/sched/thread.hpp"
 #include "kernel/sync/parking.hpp"
 
 namespace faultline::futex {

@@ -4,15 +4,15 @@
 
 #include "kernel/dev/console.hpp"
 #include "kernel/dev/power.hpp"
-#include "kernel/dev/tty.hpp"
 #include "kernel/fs/file_system.hpp"
 #include "kernel/fs/proc_source.hpp"
 #include "kernel/proc/exec.hpp"
 #include "kernel/proc/fork.hpp"
 #include "kernel/proc/process_report.hpp"
 #include "kernel/proc/process_table.hpp"
-#include "kernel/proc/scheduler.hpp"
+#include "kernel/proc/tty.hpp"
 #include "kernel/riscv/memory.hpp"
+#include "kernel/sched/scheduler.hpp"
 
 namespace faultline {
 

@@ -1,7 +1,7 @@
 #include "kernel/proc/process.hpp"
 
 #include "kernel/proc/process_table.hpp"
-#include "kernel/proc/thread.hpp"
+#include "kernel/sched/thread.hpp"
 
 namespace faultline {
 

@@ -32,8 +32,8 @@
 #include "kernel/proc/identifier.hpp"
 #include "kernel/proc/interval_timer.hpp"
 #include "kernel/proc/signal_actions.hpp"
-#include "kernel/proc/thread.hpp"
 #include "kernel/proc/user_thread.hpp"
+#include "kernel/sched/thread.hpp"
 #include "kernel/sync/wait_queue.hpp"
 
 namespace faultline {

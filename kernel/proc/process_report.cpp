@@ -3,16 +3,16 @@
 #include <cstring>
 
 #include "kernel/dev/clock.hpp"
-#include "kernel/dev/tty.hpp"
 #include "kernel/fs/proc_source.hpp"
 #include "kernel/mm/page_cache.hpp"
 #include "kernel/proc/exit.hpp"
 #include "kernel/proc/fork.hpp"
-#include "kernel/proc/load_average.hpp"
 #include "kernel/proc/process_table.hpp"
-#include "kernel/proc/scheduler.hpp"
+#include "kernel/proc/tty.hpp"
 #include "kernel/riscv/machine.hpp"
 #include "kernel/riscv/memory.hpp"
+#include "kernel/sched/load_average.hpp"
+#include "kernel/sched/scheduler.hpp"
 
 namespace faultline {
 

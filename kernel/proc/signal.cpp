@@ -1,7 +1,7 @@
 #include "kernel/proc/signal.hpp"
 
 #include "kernel/proc/process_table.hpp"
-#include "kernel/proc/scheduler.hpp"
+#include "kernel/sched/scheduler.hpp"
 
 namespace faultline::signals {
 

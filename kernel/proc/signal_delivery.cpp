@@ -8,11 +8,11 @@
 #include "kernel/proc/signal_delivery.hpp"
 
 #include "kernel/proc/exit.hpp"
-#include "kernel/proc/scheduler.hpp"
 #include "kernel/proc/signal.hpp"
-#include "kernel/proc/thread.hpp"
 #include "kernel/proc/trap_hooks.hpp"
 #include "kernel/proc/user_memory.hpp"
+#include "kernel/sched/scheduler.hpp"
+#include "kernel/sched/thread.hpp"
 
 namespace faultline {
 

@@ -5,8 +5,8 @@
 #include "kernel/mm/pager.hpp"
 #include "kernel/proc/out_of_memory.hpp"
 #include "kernel/proc/process.hpp"
-#include "kernel/proc/scheduler.hpp"
 #include "kernel/proc/signal.hpp"
+#include "kernel/sched/scheduler.hpp"
 
 namespace faultline {
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "kernel/proc/process.hpp"
-#include "kernel/proc/scheduler.hpp"
 #include "kernel/proc/signal.hpp"
+#include "kernel/sched/scheduler.hpp"
 
 namespace faultline {
 

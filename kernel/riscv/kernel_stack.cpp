@@ -8,8 +8,8 @@
 #include "kernel/lib/spin_lock.hpp"
 #include "kernel/mm/frame.hpp"
 #include "kernel/mm/pte.hpp"
-#include "kernel/proc/hart.hpp"
 #include "kernel/riscv/csr.hpp"
+#include "kernel/riscv/hart.hpp"
 #include "kernel/riscv/memory_map.hpp"
 #include "kernel/riscv/shootdown.hpp"
 

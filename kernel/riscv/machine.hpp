@@ -9,9 +9,9 @@
 #include <span>
 #include <string_view>
 
-#include "kernel/dev/mmio_device.hpp"
 #include "kernel/mm/platform.hpp"
 #include "kernel/riscv/fdt.hpp"
+#include "kernel/riscv/mmio_device.hpp"
 
 namespace faultline {
 

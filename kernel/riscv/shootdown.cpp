@@ -41,8 +41,8 @@
 #include "kernel/lib/spin_lock.hpp"
 #include "kernel/riscv/csr.hpp"
 #include "kernel/riscv/memory_map.hpp"
-#include "kernel/riscv/panic.hpp"
 #include "kernel/riscv/sbi.hpp"
+#include "kernel/start/panic.hpp"
 
 namespace faultline {
 

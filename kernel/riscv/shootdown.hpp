@@ -2,7 +2,7 @@
 // Interrupting other harts, and making them drop translations: platform::fence_local and fence_remote.
 
 #include "kernel/mm/platform.hpp"
-#include "kernel/proc/hart.hpp"
+#include "kernel/riscv/hart.hpp"
 #include "kernel/riscv/machine.hpp"
 
 namespace faultline::shootdown {

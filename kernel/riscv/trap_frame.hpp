@@ -10,7 +10,7 @@ namespace faultline {
 /// user_regs_struct (pc, then x1 … x31), which is also the order of a signal frame.
 ///
 /// sstatus is not here on purpose: the kernel enters user mode always with the same one, but for the state of
-/// the floating-point registers, which belongs to the thread (riscv/fp.hpp). So no restored frame can raise
+/// the floating-point registers, which belongs to the thread (sched/fp.hpp). So no restored frame can raise
 /// privilege.
 struct TrapFrame {
   std::uint64_t pc;

@@ -2,7 +2,7 @@
 // The end of a sleep by time.
 
 #include "kernel/dev/clock.hpp"
-#include "kernel/proc/scheduler.hpp"
+#include "kernel/sched/scheduler.hpp"
 
 namespace faultline {
 

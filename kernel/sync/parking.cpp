@@ -9,7 +9,7 @@
 #include "kernel/lib/list.hpp"
 #include "kernel/lib/spin_lock.hpp"
 #include "kernel/mm/platform.hpp"
-#include "kernel/proc/scheduler.hpp"
+#include "kernel/sched/scheduler.hpp"
 #include "kernel/sync/alarm.hpp"
 
 namespace faultline {

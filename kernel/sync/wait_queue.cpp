@@ -1,8 +1,8 @@
 #include "kernel/sync/wait_queue.hpp"
 
 #include "kernel/dev/clock.hpp"
-#include "kernel/proc/scheduler.hpp"
-#include "kernel/proc/thread.hpp"
+#include "kernel/sched/scheduler.hpp"
+#include "kernel/sched/thread.hpp"
 #include "kernel/sync/alarm.hpp"
 #include "kernel/sync/mutex.hpp"
 

@@ -1,8 +1,8 @@
 // From the registers of an ecall to a function, and from its result back.
 
 #include "kernel/proc/out_of_memory.hpp"
-#include "kernel/proc/thread.hpp"
 #include "kernel/proc/trap_hooks.hpp"
+#include "kernel/sched/thread.hpp"
 #include "kernel/syscall/table.hpp"
 
 namespace faultline {

@@ -2,10 +2,10 @@
 
 #include "kernel/proc/exit.hpp"
 #include "kernel/proc/fork.hpp"
-#include "kernel/proc/hart.hpp"
 #include "kernel/proc/process_table.hpp"
-#include "kernel/proc/scheduler.hpp"
-#include "kernel/proc/thread.hpp"
+#include "kernel/riscv/hart.hpp"
+#include "kernel/sched/scheduler.hpp"
+#include "kernel/sched/thread.hpp"
 #include "kernel/syscall/resource_use.hpp"
 #include "kernel/syscall/system_calls.hpp"
 

@@ -6,8 +6,8 @@
 #include "kernel/fs/write_back.hpp"
 #include "kernel/mm/page_cache.hpp"
 #include "kernel/proc/process.hpp"
-#include "kernel/proc/scheduler.hpp"
 #include "kernel/proc/signal.hpp"
+#include "kernel/sched/scheduler.hpp"
 #include "kernel/syscall/system_calls.hpp"
 #include "kernel/syscall/user_path.hpp"
 

@@ -5,7 +5,7 @@
 #include "kernel/proc/fork.hpp"
 #include "kernel/proc/process_table.hpp"
 #include "kernel/proc/signal.hpp"
-#include "kernel/proc/thread.hpp"
+#include "kernel/sched/thread.hpp"
 #include "kernel/syscall/resource_use.hpp"
 #include "kernel/syscall/system_calls.hpp"
 #include "kernel/syscall/user_path.hpp"

@@ -4,7 +4,7 @@
 #include "kernel/proc/process_table.hpp"
 #include "kernel/proc/signal.hpp"
 #include "kernel/proc/signal_delivery.hpp"
-#include "kernel/proc/thread.hpp"
+#include "kernel/sched/thread.hpp"
 #include "kernel/syscall/system_calls.hpp"
 
 namespace faultline::system_call {

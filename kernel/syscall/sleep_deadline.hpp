@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "kernel/dev/clock.hpp"
-#include "kernel/proc/thread.hpp"
+#include "kernel/sched/thread.hpp"
 
 namespace faultline::system_call {
 

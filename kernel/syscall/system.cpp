@@ -8,12 +8,12 @@
 #include "kernel/fs/file_system.hpp"
 #include "kernel/lib/version.hpp"
 #include "kernel/mm/page_cache.hpp"
-#include "kernel/proc/load_average.hpp"
 #include "kernel/proc/process_table.hpp"
-#include "kernel/proc/scheduler.hpp"
 #include "kernel/proc/system_pager.hpp"
-#include "kernel/proc/thread.hpp"
 #include "kernel/riscv/memory.hpp"
+#include "kernel/sched/load_average.hpp"
+#include "kernel/sched/scheduler.hpp"
+#include "kernel/sched/thread.hpp"
 #include "kernel/syscall/system_calls.hpp"
 
 namespace faultline::system_call {

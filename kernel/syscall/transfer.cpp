@@ -2,9 +2,9 @@
 
 #include <cstring>
 
-#include "kernel/proc/scheduler.hpp"
 #include "kernel/proc/signal.hpp"
-#include "kernel/proc/thread.hpp"
+#include "kernel/sched/scheduler.hpp"
+#include "kernel/sched/thread.hpp"
 #include "kernel/syscall/system_calls.hpp"
 #include "kernel/syscall/user_path.hpp"
 

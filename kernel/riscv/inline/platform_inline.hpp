@@ -2,8 +2,8 @@
 // The short functions of the memory core's seam (kernel/mm/platform.hpp), inline: the kernel is built with
 // this directory on its include path.
 
-#include "kernel/proc/hart.hpp"
 #include "kernel/riscv/csr.hpp"
+#include "kernel/riscv/hart.hpp"
 #include "kernel/riscv/memory_map.hpp"
 
 namespace faultline::platform {

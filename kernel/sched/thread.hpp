@@ -22,11 +22,11 @@
 #include "kernel/lib/ref.hpp"
 #include "kernel/lib/time.hpp"
 #include "kernel/mm/platform.hpp"
-#include "kernel/proc/hart.hpp"
 #include "kernel/proc/user_thread.hpp"
-#include "kernel/riscv/fp.hpp"
+#include "kernel/riscv/hart.hpp"
 #include "kernel/riscv/kernel_stack.hpp"
 #include "kernel/riscv/trap_frame.hpp"
+#include "kernel/sched/fp.hpp"
 
 namespace faultline {
 
@@ -103,7 +103,7 @@ class Thread final : public RefCounted, public ThreadControl, public ListNode<Ru
   explicit Thread(KernelStack stack) : stack_(std::move(stack)) {}
   ~Thread() override;
 
-  // For riscv/fp.cpp: the registers while the hart's are another's; whether the thread has ever used them;
+  // For sched/fp.cpp: the registers while the hart's are another's; whether the thread has ever used them;
   // the hart that holds them if its fp_owner is this thread.
   FpState fp_state{};
   bool fp_used = false;

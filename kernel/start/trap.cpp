@@ -1,10 +1,10 @@
 // Traps from user mode, after trap.S has saved the registers. System calls go straight to handle_system_call.
 
 #include "kernel/mm/pager.hpp"
-#include "kernel/proc/scheduler.hpp"
 #include "kernel/proc/trap_hooks.hpp"
 #include "kernel/riscv/csr.hpp"
-#include "kernel/riscv/interrupts.hpp"
+#include "kernel/sched/interrupts.hpp"
+#include "kernel/sched/scheduler.hpp"
 
 extern "C" {
 void handle_user_trap(faultline::TrapFrame& frame, std::uint64_t cause, std::uint64_t value);

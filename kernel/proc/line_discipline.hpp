@@ -11,8 +11,8 @@
 #include <optional>
 #include <span>
 
-#include "kernel/dev/termios.hpp"
 #include "kernel/proc/pending_signals.hpp"
+#include "kernel/proc/termios.hpp"
 
 namespace faultline {
 

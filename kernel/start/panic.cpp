@@ -4,7 +4,7 @@
 // executes ebreak. It runs on a stack of its own, since an overflowing kernel stack is one of the bugs, takes
 // no lock, since the hart that holds it may be stopped, and writes to the UART by polling.
 
-#include "kernel/riscv/panic.hpp"
+#include "kernel/start/panic.hpp"
 
 #include <array>
 #include <atomic>
@@ -14,11 +14,11 @@
 #include "kernel/dev/console.hpp"
 #include "kernel/dev/power.hpp"
 #include "kernel/lib/panic.hpp"
-#include "kernel/proc/thread.hpp"
 #include "kernel/riscv/csr.hpp"
 #include "kernel/riscv/image.hpp"
 #include "kernel/riscv/shootdown.hpp"
 #include "kernel/riscv/trap_frame.hpp"
+#include "kernel/sched/thread.hpp"
 
 extern "C" {
 void panic_trap(const char* message, const char* file, std::uint64_t line);

@@ -1,4 +1,4 @@
-#include "kernel/proc/thread.hpp"
+#include "kernel/sched/thread.hpp"
 
 #include <algorithm>
 #include <cstddef>

@@ -1,11 +1,11 @@
-#include "kernel/proc/hart.hpp"
+#include "kernel/riscv/hart.hpp"
 
 #include <cstddef>
 
 #include "kernel/lib/lock_rank.hpp"
 #include "kernel/mm/hart_local.hpp"
-#include "kernel/proc/thread.hpp"
 #include "kernel/riscv/layout.h"
+#include "kernel/sched/thread.hpp"
 
 namespace faultline {
 

@@ -1,18 +1,18 @@
-#include "kernel/proc/scheduler.hpp"
+#include "kernel/sched/scheduler.hpp"
 
 #include <utility>
 
 #include "kernel/dev/clock.hpp"
 #include "kernel/mm/tlb.hpp"
-#include "kernel/proc/load_average.hpp"
-#include "kernel/proc/run_queue.hpp"
 #include "kernel/proc/trap_hooks.hpp"
 #include "kernel/riscv/csr.hpp"
-#include "kernel/riscv/interrupts.hpp"
 #include "kernel/riscv/memory.hpp"
 #include "kernel/riscv/memory_map.hpp"
 #include "kernel/riscv/shootdown.hpp"
 #include "kernel/riscv/timer.hpp"
+#include "kernel/sched/interrupts.hpp"
+#include "kernel/sched/load_average.hpp"
+#include "kernel/sched/run_queue.hpp"
 
 extern "C" {
 void switch_context(faultline::SwitchContext& from, const faultline::SwitchContext& to,

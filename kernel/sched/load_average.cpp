@@ -1,4 +1,4 @@
-#include "kernel/proc/load_average.hpp"
+#include "kernel/sched/load_average.hpp"
 
 #include <algorithm>
 #include <atomic>

@@ -4,7 +4,7 @@
 // preemption points). So whatever traps is either user code or a bug, and the two are told apart by sscratch: in
 // user mode it holds the address of the thread's trap frame, in the kernel it is 0.
 //
-// sstatus is not saved. A trap from user mode and the sret back leave it as it was, but for FS, which riscv/fp.cpp keeps
+// sstatus is not saved. A trap from user mode and the sret back leave it as it was, but for FS, which sched/fp.cpp keeps
 // right at switches; nothing in between changes it.
 
 #include "kernel/riscv/layout.h"

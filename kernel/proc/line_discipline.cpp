@@ -1,4 +1,4 @@
-#include "kernel/dev/line_discipline.hpp"
+#include "kernel/proc/line_discipline.hpp"
 
 #include <algorithm>
 

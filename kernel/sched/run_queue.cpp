@@ -1,4 +1,4 @@
-#include "kernel/proc/run_queue.hpp"
+#include "kernel/sched/run_queue.hpp"
 
 #include <bit>
 

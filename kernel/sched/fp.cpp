@@ -1,7 +1,7 @@
-#include "kernel/riscv/fp.hpp"
+#include "kernel/sched/fp.hpp"
 
-#include "kernel/proc/thread.hpp"
 #include "kernel/riscv/csr.hpp"
+#include "kernel/sched/thread.hpp"
 
 extern "C" {
 void fp_store(faultline::FpState& state);

@@ -1,15 +1,15 @@
-#include "kernel/dev/tty.hpp"
+#include "kernel/proc/tty.hpp"
 
 #include <algorithm>
 
 #include "kernel/dev/clock.hpp"
-#include "kernel/dev/line_discipline.hpp"
 #include "kernel/dev/uart.hpp"
 #include "kernel/fs/devfs.hpp"
+#include "kernel/proc/line_discipline.hpp"
 #include "kernel/proc/process_table.hpp"
 #include "kernel/proc/signal.hpp"
-#include "kernel/proc/thread.hpp"
 #include "kernel/proc/user_memory.hpp"
+#include "kernel/sched/thread.hpp"
 
 namespace faultline {
 

@@ -1,6 +1,6 @@
 // The first hart: device tree, console, memory, itself. The others: only themselves.
 
-#include "kernel/riscv/boot.hpp"
+#include "kernel/start/boot.hpp"
 
 #include <algorithm>
 #include <array>
@@ -12,16 +12,16 @@
 #include "kernel/dev/uart.hpp"
 #include "kernel/lib/static_object.hpp"
 #include "kernel/mm/memory_system.hpp"
-#include "kernel/proc/scheduler.hpp"
 #include "kernel/riscv/csr.hpp"
 #include "kernel/riscv/image.hpp"
-#include "kernel/riscv/interrupts.hpp"
 #include "kernel/riscv/layout.h"
 #include "kernel/riscv/memory.hpp"
 #include "kernel/riscv/memory_map.hpp"
 #include "kernel/riscv/sbi.hpp"
 #include "kernel/riscv/shootdown.hpp"
 #include "kernel/riscv/timer.hpp"
+#include "kernel/sched/interrupts.hpp"
+#include "kernel/sched/scheduler.hpp"
 
 namespace {
 

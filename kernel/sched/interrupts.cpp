@@ -1,11 +1,11 @@
-#include "kernel/riscv/interrupts.hpp"
+#include "kernel/sched/interrupts.hpp"
 
 #include "kernel/dev/plic.hpp"
-#include "kernel/proc/hart.hpp"
-#include "kernel/proc/scheduler.hpp"
 #include "kernel/riscv/csr.hpp"
+#include "kernel/riscv/hart.hpp"
 #include "kernel/riscv/shootdown.hpp"
 #include "kernel/riscv/timer.hpp"
+#include "kernel/sched/scheduler.hpp"
 
 namespace faultline::interrupts {
 

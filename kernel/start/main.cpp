@@ -1,4 +1,4 @@
-// The start-up sequence, after riscv/boot.cpp has brought up the first hart.
+// The start-up sequence, after start/boot.cpp has brought up the first hart.
 
 #include "kernel/dev/console.hpp"
 #include "kernel/dev/power.hpp"
@@ -6,12 +6,12 @@
 #include "kernel/dev/virtio_devices.hpp"
 #include "kernel/fs/file_system.hpp"
 #include "kernel/proc/init.hpp"
-#include "kernel/proc/scheduler.hpp"
 #include "kernel/proc/system_pager.hpp"
-#include "kernel/riscv/boot.hpp"
 #include "kernel/riscv/machine.hpp"
 #include "kernel/riscv/memory.hpp"
 #include "kernel/riscv/shootdown.hpp"
+#include "kernel/sched/scheduler.hpp"
+#include "kernel/start/boot.hpp"
 
 namespace faultline {
 

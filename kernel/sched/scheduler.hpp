@@ -10,7 +10,7 @@
 
 #include "kernel/lib/ref.hpp"
 #include "kernel/lib/result.hpp"
-#include "kernel/proc/thread.hpp"
+#include "kernel/sched/thread.hpp"
 
 namespace faultline::scheduler {
 

@@ -10,8 +10,8 @@
 #include "kernel/lib/list.hpp"
 #include "kernel/lib/spin_lock.hpp"
 #include "kernel/mm/hart_local.hpp"
-#include "kernel/proc/hart.hpp"
-#include "kernel/proc/thread.hpp"
+#include "kernel/riscv/hart.hpp"
+#include "kernel/sched/thread.hpp"
 
 namespace faultline {
 
