@@ -8,7 +8,6 @@
 #include "kernel/dev/plic.hpp"
 #include "kernel/lib/spin_lock.hpp"
 #include "kernel/mm/platform.hpp"
-#include "kernel/proc/tty.hpp"
 #include "kernel/riscv/machine.hpp"
 #include "kernel/riscv/memory_map.hpp"
 #include "kernel/riscv/sbi.hpp"
@@ -29,6 +28,7 @@ volatile std::byte* registers = nullptr;  // null until initialize
 unsigned register_shift = 0;
 std::uint32_t interrupt_source = 0;
 bool interrupts_in_use = false;
+Receiver give_received = nullptr;
 
 std::uint8_t read(unsigned number) {
   return std::to_integer<std::uint8_t>(registers[std::size_t{number} << register_shift]);
@@ -79,7 +79,7 @@ void feed_transmitter() {
 
 struct UartInterrupt final : InterruptHandler {
   void on_interrupt() override {
-    while ((read(kLineStatus) & kDataReady) != 0) tty_input(static_cast<std::byte>(read(kData)));
+    while ((read(kLineStatus) & kDataReady) != 0) give_received(static_cast<std::byte>(read(kData)));
     bool room;
     {
       SpinGuard guard(lock);
@@ -114,8 +114,9 @@ void initialize(const UartDescription& description) {
   write_register(kFifoControl, kFifoEnableAndClear);
 }
 
-void use_interrupts() {
+void use_interrupts(Receiver receiver) {
   if (registers == nullptr) return;
+  give_received = receiver;
   plic::register_handler(interrupt_source, interrupt_handler);
   SpinGuard guard(lock);
   interrupts_in_use = true;

@@ -1,6 +1,6 @@
 #pragma once
 // The serial line (16550-compatible; National Semiconductor PC16550D data sheet). Input comes by interrupt
-// and goes to tty_input (proc/tty.hpp); output goes through a ring that the transmitter's interrupt empties.
+// and goes to a receiver; output goes through a ring that the transmitter's interrupt empties.
 
 #include <cstddef>
 #include <span>
@@ -15,8 +15,11 @@ namespace uart {
 /// Finds the registers. After it polled output works.
 void initialize(const UartDescription& description);
 
-/// From here on input is received and output does not wait for the line. Needs the PLIC.
-void use_interrupts();
+/// Takes one byte from the line, in interrupt context, with no lock held.
+using Receiver = void (*)(std::byte);
+
+/// From here on `receiver` gets the input, and output does not wait for the line. Needs the PLIC.
+void use_interrupts(Receiver receiver);
 
 /// Queues bytes for output as they are (no newline conversion); sleeps while the ring is full.
 void write(std::span<const std::byte> bytes);

@@ -4,7 +4,6 @@
 #include <atomic>
 
 #include "kernel/dev/console.hpp"
-#include "kernel/fs/memory_devices.hpp"
 #include "kernel/fs/open_file.hpp"
 
 namespace faultline {
@@ -145,10 +144,7 @@ Result<Ref<OpenFile>> open_character_device(Ref<Inode> inode, OpenFlags flags) {
 }
 
 Result<FileSystem*> start_device_file_system() {
-  if (!file_system.root()) {
-    file_system.set_root(TRY(make_ref<DeviceDirectory>()));
-    TRY(register_memory_devices());
-  }
+  if (!file_system.root()) file_system.set_root(TRY(make_ref<DeviceDirectory>()));
   return &file_system;
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// /dev: null, zero, full, random, urandom, and the devices that others register.
+// /dev: the character devices, each registered by whoever has it.
 
 #include <string_view>
 
@@ -19,7 +19,7 @@ using DeviceOpener = Result<Ref<OpenFile>> (*)(Ref<Inode> inode, OpenFlags flags
 /// Opens a character special file wherever its node stands. NoSuchAddress when no driver has the number.
 [[nodiscard]] Result<Ref<OpenFile>> open_character_device(Ref<Inode> inode, OpenFlags flags);
 
-/// The file system, with its own devices. Error: OutOfMemory.
+/// The file system. Error: OutOfMemory.
 [[nodiscard]] Result<FileSystem*> start_device_file_system();
 
 }  // namespace faultline

@@ -5,6 +5,7 @@
 #include "kernel/dev/console.hpp"
 #include "kernel/fs/devfs.hpp"
 #include "kernel/fs/ext2_file_system.hpp"
+#include "kernel/fs/memory_devices.hpp"
 #include "kernel/fs/procfs.hpp"
 #include "kernel/fs/write_back.hpp"
 
@@ -25,6 +26,11 @@ void mount_on_name(Result<FileSystem*> mounted, std::string_view name) {
   if (!outcome) print("faultline: /{} is not mounted: {}\n", name, describe(outcome.error()));
 }
 
+Result<FileSystem*> start_devices() {
+  TRY(register_memory_devices());
+  return start_device_file_system();
+}
+
 }  // namespace
 
 FileSystem* detail::mounted_file_system(std::size_t index) {
@@ -35,7 +41,7 @@ Result<> mount_root(BlockDevice& disk) {
   ASSERT(mount_count == 0);
   Box<ext2::Ext2FileSystem> root = TRY(ext2::Ext2FileSystem::mount(disk));
   mounts[mount_count++] = root.release();  // stays until the power goes off
-  mount_on_name(start_device_file_system(), "dev");
+  mount_on_name(start_devices(), "dev");
   mount_on_name(start_process_file_system(), "proc");
   start_write_back();
   return {};

@@ -109,14 +109,14 @@ void set_name(char (&name)[16], std::string_view from) {
   std::memcpy(name, from.data(), std::min(from.size(), sizeof(name) - 1));
 }
 
-void start_program(Thread& thread, std::uint64_t entry, std::uint64_t stack_pointer) {
+void start_program(UserThread& thread, std::uint64_t entry, std::uint64_t stack_pointer) {
   thread.trap_frame() = TrapFrame{};
   thread.trap_frame().pc = entry;
   thread.trap_frame().sp = stack_pointer;
   fp::clear_current();
-  thread.user.alternate_stack = {};
-  thread.user.clear_child_tid = 0;
-  thread.user.robust_list = 0;
+  thread.alternate_stack = {};
+  thread.clear_child_tid = 0;
+  thread.robust_list = 0;
 }
 
 /// What must be had before the old program is given up; nothing can fail after that.
@@ -141,7 +141,7 @@ Result<> stop_sharing(const Process& process, Successor& next) {
 }
 
 void commit(Process& process, Successor next, std::string_view name) {
-  Thread& thread = Thread::current();
+  UserThread& thread = UserThread::current();
   Ref<AddressSpace> old_memory = std::move(next.start.memory);
   {
     SpinGuard guard(process_lock);

@@ -1,8 +1,8 @@
 // The end of threads and processes.
 //
 //   exit_thread            leaves the address space, unlinks the thread; the last one lets everything go
-//   scheduler              switches away for good, frees the stack, calls user_thread_gone
-//   user_thread_gone       the last one: Zombie, SIGCHLD
+//   scheduler              switches away for good, frees the stack, calls thread_gone
+//   thread_gone            the last one: Zombie, SIGCHLD
 //   wait_for_child         takes the zombie out of the table
 //
 // So a process that can be waited for holds no memory but its Process object.
@@ -107,14 +107,14 @@ void release_resources(Process& process) {
 }  // namespace
 
 void exit_thread(std::uint8_t code) {
-  Thread& current = Thread::current();
+  UserThread& current = UserThread::current();
   Process& process = *current.process;
   futex::release_at_exit(current);
   // From here on this thread does not keep the address space in use, which the last one is going to destroy.
   scheduler::use_space(nullptr);
   SpinGuard guard(process_lock);
   add_thread_usage(process, current);
-  static_cast<ListNode<ThreadsOfProcessTag>&>(current.user).unlink();
+  static_cast<ListNode<ThreadsOfProcessTag>&>(current).unlink();
   if (!process.exiting && (process.threads.empty() || current.id == process.id))
     process.exit_status.value = code;
   if (!process.threads.empty()) {
@@ -136,7 +136,7 @@ void exit_process(std::uint8_t code) {
 
 Result<> leave_siblings_behind() {
   Process& process = Process::current();
-  UserThread& thread = Thread::current().user;
+  UserThread& thread = UserThread::current();
   SpinGuard guard(process_lock);
   if (process.exiting) return failure(KernelError::Interrupted);
   if (process.threads_alive == 1) return {};
@@ -144,9 +144,9 @@ Result<> leave_siblings_behind() {
   process.survivor = &thread;
   for (UserThread& sibling : process.threads) {
     if (&sibling == &thread) continue;
-    sibling.thread->signal_pending = true;
-    sibling.thread->user_work = true;
-    scheduler::interrupt(*sibling.thread);
+    sibling.signal_pending = true;
+    sibling.user_work = true;
+    scheduler::interrupt(sibling);
   }
   process.released.wake_all();
   process.thread_gone.wait_until(guard,
@@ -184,7 +184,7 @@ bool parent_does_not_wait(const Process& process) {
 
 }  // namespace
 
-void user_thread_gone(Process& process) {
+void scheduler::thread_gone(Process& process) {
   Ref<Process> reaped;
   Ref<SignalActions> actions;
   uncount_user_thread();
@@ -277,7 +277,7 @@ Result<std::optional<ChildReport>> wait_for_child(const ChildSelector& selector,
 ResourceUsage usage_of(const Process& process, const SpinGuard& proof) {
   ASSERT(proof.guards(process_lock));
   ResourceUsage usage = process.own_usage;
-  for (const UserThread& thread : process.threads) usage.add(thread.thread->cpu_time());
+  for (const UserThread& thread : process.threads) usage.add(thread.cpu_time());
   if (process.memory) usage.minor_faults += process.mm().fault_count();
   return usage;
 }

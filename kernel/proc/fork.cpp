@@ -63,8 +63,8 @@ Result<> check(const CloneRequest& request) {
   return {};
 }
 
-void copy_user_state(Thread& child, const CloneRequest& request) {
-  Thread& current = Thread::current();
+void copy_user_state(UserThread& child, const CloneRequest& request) {
+  UserThread& current = UserThread::current();
   child.trap_frame() = current.trap_frame();
   child.trap_frame().a0 = 0;
   if (request.stack != 0) child.trap_frame().sp = request.stack;
@@ -72,12 +72,12 @@ void copy_user_state(Thread& child, const CloneRequest& request) {
   fp::copy_current_to(child);
   std::memcpy(child.name, current.name, sizeof(child.name));
   child.allowed_harts = current.allowed_harts.load();
-  child.user.blocked = current.user.blocked;
+  child.blocked = current.blocked;
   // A thread in the same memory needs another alternate stack; a vfork child uses its parent's in turn.
   if (!request.has(CloneRequest::kMemory) || request.has(CloneRequest::kVfork)) {
-    child.user.alternate_stack = current.user.alternate_stack;
+    child.alternate_stack = current.alternate_stack;
   }
-  if (request.has(CloneRequest::kChildClearId)) child.user.clear_child_tid = request.child_id_address;
+  if (request.has(CloneRequest::kChildClearId)) child.clear_child_tid = request.child_id_address;
 }
 
 // Stores the new number where libc wants it. The child's copy of private memory gets it through the child's
@@ -94,7 +94,7 @@ void store_ids(ProcessId id, const CloneRequest& request, AddressSpace& child_me
 // group would miss the child.
 Result<> check_signals(const Process& process, const SpinGuard& guard) {
   if (process.exiting) return failure(KernelError::RestartSystemCall);
-  const UserThread& thread = Thread::current().user;
+  const UserThread& thread = UserThread::current();
   if (!(signals::pending(thread, guard) - thread.blocked).empty())
     return failure(KernelError::RestartSystemCall);
   return {};
@@ -104,17 +104,16 @@ Result<ProcessId> clone_thread(const CloneRequest& request, ThreadPlace place) {
   Process& process = Process::current();
   Identifier identifier = TRY(Identifier::allocate());
   const ProcessId id = identifier.value();
-  Ref<Thread> thread = TRY(Thread::create_user(process));
+  Ref<UserThread> thread = TRY(UserThread::create(process));
   thread->id = id;
-  thread->user.identifier = std::move(identifier);
+  thread->identifier = std::move(identifier);
   thread->space = process.space();
-  thread->user.thread = thread.get();
   copy_user_state(*thread, request);
   store_ids(id, request, *process.memory);
   {
     SpinGuard guard(process_lock);
     TRY(check_signals(process, guard));
-    process.threads.push_back(thread->user);
+    process.threads.push_back(*thread);
     ++process.threads_alive;
   }
   place.keep();
@@ -143,7 +142,7 @@ Result<> copy_resources(Process& child, const Process& parent, const CloneReques
   return {};
 }
 
-Result<> join_family(Process& child, Thread& thread, const CloneRequest& request,
+Result<> join_family(Process& child, UserThread& thread, const CloneRequest& request,
                      Ref<Process> table_reference) {
   Process& current = Process::current();
   SpinGuard guard(process_lock);
@@ -159,7 +158,7 @@ Result<> join_family(Process& child, Thread& thread, const CloneRequest& request
   parent.children.push_back(child);
   child.group = current.group;
   child.group->members.push_back(child);
-  child.threads.push_back(thread.user);
+  child.threads.push_back(thread);
   child.threads_alive = 1;
   if (request.has(CloneRequest::kVfork)) child.vfork_waiter = &current;
   process_table.add(std::move(table_reference));
@@ -171,10 +170,9 @@ Result<ProcessId> clone_process(const CloneRequest& request, ThreadPlace place) 
   Ref<Process> child = TRY(make_ref<Process>(TRY(Identifier::allocate())));
   const ProcessId id = child->id;
   TRY(copy_resources(*child, parent, request));
-  Ref<Thread> thread = TRY(Thread::create_user(*child));
+  Ref<UserThread> thread = TRY(UserThread::create(*child));
   thread->id = id;
   thread->space = child->space();
-  thread->user.thread = thread.get();
   copy_user_state(*thread, request);
   store_ids(id, request, *child->memory);
   TRY(join_family(*child, *thread, request, child));

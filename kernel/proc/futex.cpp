@@ -2,7 +2,7 @@
 
 #include "kernel/proc/process.hpp"
 #include "kernel/proc/user_memory.hpp"
-#include "kernel/sched/thread.hpp"
+#include "kernel/proc/user_thread.hpp"
 #include "kernel/sync/parking.hpp"
 
 namespace faultline::futex {
@@ -103,8 +103,8 @@ void mark_owner_died(std::uint64_t address, std::int32_t owner) {
   }
 }
 
-void release_robust_futexes(Thread& thread) {
-  const UserPointer<RobustListHead> place(thread.user.robust_list);
+void release_robust_futexes(UserThread& thread) {
+  const UserPointer<RobustListHead> place(thread.robust_list);
   const Result<RobustListHead> head = place.read();
   if (!head) return;
   std::uint64_t entry = head->first;
@@ -123,17 +123,16 @@ void release_robust_futexes(Thread& thread) {
 
 }  // namespace
 
-void release_at_exit(Thread& thread) {
-  UserThread& user = thread.user;
-  if (user.robust_list != 0) release_robust_futexes(thread);
-  user.robust_list = 0;
-  if (user.clear_child_tid == 0) return;
+void release_at_exit(UserThread& thread) {
+  if (thread.robust_list != 0) release_robust_futexes(thread);
+  thread.robust_list = 0;
+  if (thread.clear_child_tid == 0) return;
   // Nobody else can see memory that goes with this thread, and writing to it would break a copy-on-write.
   const bool alone = thread.process->memory->references() == 1 && thread.process->threads_alive == 1;
-  if (!alone && UserPointer<std::int32_t>(user.clear_child_tid).write(0)) {
-    (void)wake(user.clear_child_tid, Scope::Shared, 1, UINT32_MAX);
+  if (!alone && UserPointer<std::int32_t>(thread.clear_child_tid).write(0)) {
+    (void)wake(thread.clear_child_tid, Scope::Shared, 1, UINT32_MAX);
   }
-  user.clear_child_tid = 0;
+  thread.clear_child_tid = 0;
 }
 
 }  // namespace faultline::futex

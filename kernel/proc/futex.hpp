@@ -11,7 +11,7 @@
 
 namespace faultline {
 
-class Thread;
+class UserThread;
 
 namespace futex {
 
@@ -32,7 +32,7 @@ Result<unsigned> requeue(std::uint64_t address, std::uint64_t target, Scope scop
 
 /// What libc asked for at a thread's exit: marks the robust futexes it holds as owned by a dead thread,
 /// stores 0 to its clear_child_tid and wakes that. Bad addresses are ignored.
-void release_at_exit(Thread& thread);
+void release_at_exit(UserThread& thread);
 
 }  // namespace futex
 }  // namespace faultline

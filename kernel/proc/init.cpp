@@ -80,17 +80,16 @@ Result<> start_first_process(std::optional<std::string_view> program) {
   process->memory = TRY(AddressSpace::create());
   process->started = clock::now();
   std::memcpy(process->name, "init", sizeof("init"));
-  Ref<Thread> thread = TRY(Thread::create_user(*process, execute_chosen_program));
+  Ref<UserThread> thread = TRY(UserThread::create(*process, execute_chosen_program));
   thread->id = process->id;
   thread->space = process->space();
-  thread->user.thread = thread.get();
   TRY(count_first_thread());
   {
     SpinGuard guard(process_lock);
     process_table.add(*group);
     process->group = group;
     group->members.push_back(*process);
-    process->threads.push_back(thread->user);
+    process->threads.push_back(*thread);
     process->threads_alive = 1;
     process_table.add(process);
   }

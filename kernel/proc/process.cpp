@@ -1,7 +1,7 @@
 #include "kernel/proc/process.hpp"
 
 #include "kernel/proc/process_table.hpp"
-#include "kernel/sched/thread.hpp"
+#include "kernel/proc/user_thread.hpp"
 
 namespace faultline {
 
@@ -42,7 +42,7 @@ Process* ProcessTable::next(ProcessId after) const {
 UserThread* ProcessTable::find_thread(ProcessId id) const {
   for (Process* process = next(0); process != nullptr; process = next(process->id)) {
     for (UserThread& thread : process->threads) {
-      if (thread.thread->id == id) return &thread;
+      if (thread.id == id) return &thread;
     }
   }
   return nullptr;

@@ -58,7 +58,7 @@ char state_letter(const Process& process) {
   if (process.state == Process::State::Zombie || process.threads.empty()) return 'Z';
   if (process.stopped) return 'T';
   for (const UserThread& thread : process.threads) {
-    if (runs(*thread.thread)) return 'R';
+    if (runs(thread)) return 'R';
   }
   return 'S';
 }
@@ -69,7 +69,7 @@ void report_signals(const Process& process, ProcessReport& report) {
     const UserThread& first = process.threads.front();
     report.signals_blocked = first.blocked.bits();
     // One that has just been forked has not been on any.
-    if (const Hart* const hart = first.thread->hart) report.last_hart = static_cast<std::uint32_t>(hart->id);
+    if (const Hart* const hart = first.hart) report.last_hart = static_cast<std::uint32_t>(hart->id);
   }
   if (!process.actions) return;
   for (unsigned number = 1; number <= kSignalCount; ++number) {

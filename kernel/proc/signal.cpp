@@ -12,9 +12,9 @@ constexpr SignalSet kStopSignals =
 
 // Makes a thread look at its signals soon.
 void alert(UserThread& thread) {
-  thread.thread->signal_pending = true;
-  thread.thread->user_work = true;
-  scheduler::interrupt(*thread.thread);
+  thread.signal_pending = true;
+  thread.user_work = true;
+  scheduler::interrupt(thread);
 }
 
 void alert_all(Process& process) {
@@ -110,7 +110,7 @@ Result<> send(Process& process, const SignalInfo& info, const SpinGuard& proof) 
 
 Result<> send(UserThread& thread, const SignalInfo& info, const SpinGuard& proof) {
   ASSERT(proof.guards(process_lock));
-  Process& process = *thread.thread->process;
+  Process& process = *thread.process;
   const auto signal = static_cast<Signal>(info.number);
   apply_job_control(process, signal, proof);
   if (kills_at_once(process, signal, proof)) return {};
@@ -129,7 +129,7 @@ void send(ProcessGroup& group, Signal signal, const SpinGuard& proof) {
 
 void force_on_current(Signal signal, std::int32_t code, std::uint64_t address) {
   Process& process = Process::current();
-  UserThread& thread = Thread::current().user;
+  UserThread& thread = UserThread::current();
   SignalInfo info;
   info.number = static_cast<std::int32_t>(number_of(signal));
   info.code = code;
@@ -147,11 +147,11 @@ void force_on_current(Signal signal, std::int32_t code, std::uint64_t address) {
 
 SignalSet pending(const UserThread& thread, const SpinGuard& proof) {
   ASSERT(proof.guards(process_lock));
-  return thread.pending.set() | thread.thread->process->pending.set();
+  return thread.pending.set() | thread.process->pending.set();
 }
 
 void set_blocked(SignalSet blocked) {
-  UserThread& thread = Thread::current().user;
+  UserThread& thread = UserThread::current();
   SpinGuard guard(process_lock);
   thread.blocked = blocked - kUnstoppableSignals;
   if ((pending(thread, guard) - thread.blocked).empty()) return;
@@ -160,7 +160,7 @@ void set_blocked(SignalSet blocked) {
 }
 
 void set_blocked_temporarily(SignalSet blocked) {
-  Thread::current().user.mask_to_restore = Thread::current().user.blocked;
+  UserThread::current().mask_to_restore = UserThread::current().blocked;
   Thread::current().user_work = true;  // restores the mask when the call returns
   set_blocked(blocked);
 }
@@ -179,7 +179,7 @@ void begin_exit(Process& process, ExitStatus status, const SpinGuard& proof) {
 bool process_is_to_leave() {
   const SpinGuard guard(process_lock);
   const Process& process = Process::current();
-  const UserThread& thread = Thread::current().user;
+  const UserThread& thread = UserThread::current();
   if (process.exiting) return process.survivor != &thread;
   const SignalSet ready = pending(thread, guard) - thread.blocked;
   for (unsigned number = 1; number <= kSignalCount; ++number) {

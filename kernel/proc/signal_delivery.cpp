@@ -11,8 +11,8 @@
 #include "kernel/proc/signal.hpp"
 #include "kernel/proc/trap_hooks.hpp"
 #include "kernel/proc/user_memory.hpp"
+#include "kernel/proc/user_thread.hpp"
 #include "kernel/sched/scheduler.hpp"
-#include "kernel/sched/thread.hpp"
 
 namespace faultline {
 
@@ -88,10 +88,10 @@ void stop(Process& process, Signal signal, const SpinGuard& guard) {
   process.stop_reported = false;
   process.continue_reported = true;
   for (UserThread& thread : process.threads) {
-    if (thread.thread == &Thread::current()) continue;
-    thread.thread->signal_pending = true;
-    thread.thread->user_work = true;
-    scheduler::interrupt(*thread.thread);
+    if (&thread == &Thread::current()) continue;
+    thread.signal_pending = true;
+    thread.user_work = true;
+    scheduler::interrupt(thread);
   }
   signals::notify_parent(process, signal_code::kStopped, static_cast<std::int32_t>(number_of(signal)), guard);
 }
@@ -167,15 +167,14 @@ void restore_mask(UserThread& thread) {
 
 void return_to_user_work(TrapFrame& frame) {
   Process& process = Process::current();
-  Thread& current = Thread::current();
-  UserThread& thread = current.user;
+  UserThread& thread = UserThread::current();
   // A call that was not interrupted gets its mask back first; an interrupted one keeps the temporary mask
   // until the signal that interrupted it has been taken.
   if (thread.mask_to_restore && !thread.restart) restore_mask(thread);
   for (;;) {
     // Cleared before looking: what is sent from here on sets them again.
-    current.user_work = false;
-    current.signal_pending = false;
+    thread.user_work = false;
+    thread.signal_pending = false;
     stop_or_leave(process, thread);
     if (take_one_signal(process, thread, frame)) continue;
     if (thread.restart) restart_system_call(thread, frame);
@@ -183,12 +182,12 @@ void return_to_user_work(TrapFrame& frame) {
       restore_mask(thread);
       continue;
     }
-    if (!current.user_work) return;
+    if (!thread.user_work) return;
   }
 }
 
 UserStackDescription describe_alternate_stack(std::uint64_t stack_pointer) {
-  const AlternateStack& stack = Thread::current().user.alternate_stack;
+  const AlternateStack& stack = UserThread::current().alternate_stack;
   UserStackDescription description{.base = stack.base, .size = stack.size};
   if (stack.size == 0) {
     description.flags = UserStackDescription::kDisabled;
@@ -201,7 +200,7 @@ UserStackDescription describe_alternate_stack(std::uint64_t stack_pointer) {
 }
 
 Result<> set_alternate_stack(const UserStackDescription& description, std::uint64_t stack_pointer) {
-  AlternateStack& stack = Thread::current().user.alternate_stack;
+  AlternateStack& stack = UserThread::current().alternate_stack;
   if (stack.size != 0 && !stack.disarm_on_entry && stack.contains(stack_pointer)) {
     return failure(KernelError::NotPermitted);
   }

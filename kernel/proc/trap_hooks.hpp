@@ -10,8 +10,6 @@ namespace faultline {
 
 struct TrapFrame;
 struct PageFaultReason;
-struct Process;
-class Thread;
 
 /// An ecall from user mode: runs the system call named by a7 and leaves its result in a0 and sepc past the
 /// ecall.
@@ -28,10 +26,5 @@ void handle_user_exception(TrapFrame& frame, std::uint64_t cause, std::uint64_t 
 /// Called before a return to user mode when the thread's user_work flag is set: delivers signals, stops,
 /// exits. Clears the flag when nothing is left; does not return when the thread has to exit.
 void return_to_user_work(TrapFrame& frame);
-
-/// Called by the scheduler when a thread of `process` is gone for good: it runs no more and its kernel stack
-/// is free. The last one makes the process a zombie that its parent may wait for, so whoever has waited finds
-/// all memory returned. Takes LockRank::Process, so the caller holds no lock.
-void user_thread_gone(Process& process);
 
 }  // namespace faultline

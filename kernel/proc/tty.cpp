@@ -9,7 +9,7 @@
 #include "kernel/proc/process_table.hpp"
 #include "kernel/proc/signal.hpp"
 #include "kernel/proc/user_memory.hpp"
-#include "kernel/sched/thread.hpp"
+#include "kernel/proc/user_thread.hpp"
 
 namespace faultline {
 
@@ -101,7 +101,7 @@ Result<> Terminal::stop_background(Signal signal) {
   Process& process = Process::current();
   SpinGuard guard(process_lock);
   if (session_.get() != process.group->session.get() || process.group->id == foreground_) return {};
-  const UserThread& thread = Thread::current().user;
+  const UserThread& thread = UserThread::current();
   const bool ignored = thread.blocked.contains(signal) || process.actions->ignores(signal);
   if (ignored && signal == Signal::TerminalOutput) return {};
   if (ignored || signals::is_orphaned(*process.group, guard)) return failure(KernelError::InputOutput);
@@ -355,9 +355,9 @@ Result<Ref<OpenFile>> open_controlling_terminal(Ref<Inode> inode, OpenFlags flag
 
 }  // namespace
 
-void tty_input(std::byte byte) { terminal.receive(static_cast<unsigned char>(byte)); }
-
 namespace tty {
+
+void receive(std::byte byte) { terminal.receive(static_cast<unsigned char>(byte)); }
 
 Result<> initialize() {
   TRY(register_character_device("console", kConsoleNumber, 0600, open_console));

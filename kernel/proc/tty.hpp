@@ -16,10 +16,10 @@ namespace faultline {
 struct Process;
 struct ProcessGroup;
 
-/// One byte from the line. In interrupt context, no lock held.
-void tty_input(std::byte byte);
-
 namespace tty {
+
+/// One byte from the line (uart::Receiver).
+void receive(std::byte byte);
 
 /// Registers /dev/console and /dev/tty.
 Result<> initialize();

@@ -1,6 +1,6 @@
 #pragma once
-// What a thread has only because it runs a user program: signal state and the words libc asks the kernel to
-// keep.
+// A thread of a process: what it has only because it runs a user program, signal state and the words libc
+// asks the kernel to keep.
 
 #include <cstdint>
 #include <optional>
@@ -9,17 +9,10 @@
 #include "kernel/lib/time.hpp"
 #include "kernel/proc/identifier.hpp"
 #include "kernel/proc/pending_signals.hpp"
+#include "kernel/sched/thread.hpp"
 
 namespace faultline {
 
-/// Time on harts, in clock ticks.
-struct CpuTime {
-  std::uint64_t user = 0;
-  std::uint64_t system = 0;
-  std::uint64_t total() const { return user + system; }
-};
-
-class Thread;
 struct ThreadsOfProcessTag;
 
 /// Where handlers with SA_ONSTACK run (sigaltstack). Unused while `size` is 0.
@@ -39,9 +32,17 @@ enum class Restart : std::uint8_t {
   Always,
 };
 
-/// A member of every Thread; of use only where `process` is set. The thread itself is the only one that
-/// touches the fields above the line; those below are protected by process_lock.
-struct UserThread : ListNode<ThreadsOfProcessTag> {
+/// The thread itself is the only one that touches the fields above the line; those below are protected by
+/// process_lock.
+class UserThread final : public Thread, public ListNode<ThreadsOfProcessTag> {
+ public:
+  /// A thread of `process`, in none of its lists yet, that starts in user mode with the registers in
+  /// trap_frame(), after it has called `prologue` in the kernel, if there is one. Error: OutOfMemory.
+  static Result<Ref<UserThread>> create(Process& process, void (*prologue)() = nullptr);
+
+  /// The thread that runs, which has a process.
+  static UserThread& current() { return static_cast<UserThread&>(Thread::current()); }
+
   AlternateStack alternate_stack;
   /// Set while a system call that was interrupted has neither been given up nor begun again.
   std::optional<Restart> restart;
@@ -56,13 +57,14 @@ struct UserThread : ListNode<ThreadsOfProcessTag> {
   std::optional<Identifier> identifier;
 
   // ---- under process_lock ----
-  Thread* thread = nullptr;  // the thread this is a member of; null until it is part of a process
   SignalSet blocked;
   /// The mask to come back after sigsuspend, ppoll or pselect; taken by the first handler's frame.
   std::optional<SignalSet> mask_to_restore;
   PendingSignals pending;
   /// What sigtimedwait waits for: such signals wake the thread although they are blocked.
   SignalSet awaited;
+
+  using Thread::Thread;  // for make_ref
 };
 
 }  // namespace faultline

@@ -5,12 +5,10 @@
 #include "kernel/lib/lock_rank.hpp"
 #include "kernel/mm/hart_local.hpp"
 #include "kernel/riscv/layout.h"
-#include "kernel/sched/thread.hpp"
 
 namespace faultline {
 
-static_assert(offsetof(ThreadControl, hart) == 0 && offsetof(Hart, state) == 0 &&
-              hart_state::kUserMode == HART_USER_MODE);
+static_assert(offsetof(Hart, state) == 0 && hart_state::kUserMode == HART_USER_MODE);
 
 std::array<Hart, kMaxHarts> harts;
 

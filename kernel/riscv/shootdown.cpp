@@ -42,7 +42,6 @@
 #include "kernel/riscv/csr.hpp"
 #include "kernel/riscv/memory_map.hpp"
 #include "kernel/riscv/sbi.hpp"
-#include "kernel/start/panic.hpp"
 
 namespace faultline {
 
@@ -155,6 +154,12 @@ void fence_by_firmware(HartSet targets, const FenceScope& scope) {
     group.mask |= std::uint64_t{1} << (target.hardware_id - group.base);
   });
   flush_group();
+}
+
+/// Another hart has panicked.
+[[noreturn]] void stop_this_hart() {
+  csr::write_sie(0);
+  for (;;) csr::wait_for_interrupt();
 }
 
 }  // namespace

@@ -4,7 +4,6 @@
 
 #include "kernel/dev/clock.hpp"
 #include "kernel/mm/tlb.hpp"
-#include "kernel/proc/trap_hooks.hpp"
 #include "kernel/riscv/csr.hpp"
 #include "kernel/riscv/memory.hpp"
 #include "kernel/riscv/memory_map.hpp"
@@ -98,7 +97,7 @@ void bury(Thread& thread) {
   {
     const Ref<Thread> last = Ref<Thread>::adopt(&thread);
   }
-  if (process != nullptr) user_thread_gone(*process);
+  if (process != nullptr) scheduler::thread_gone(*process);
 }
 
 }  // namespace

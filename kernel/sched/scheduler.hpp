@@ -20,8 +20,7 @@ void start(Ref<Thread> thread);
 /// Lets other runnable threads run first.
 void yield();
 
-/// Ends the current thread. It must not hold anything; a user thread has left its process (user_thread_gone
-/// is called once its kernel stack is no longer in use).
+/// Ends the current thread. It must not hold anything; a thread of a process has left it.
 [[noreturn]] void exit_current();
 
 /// Serves interrupts and fence requests and gives way if the slice is over. Long loops call it; no lock is
@@ -64,5 +63,11 @@ unsigned runnable_threads();
 
 /// The rest of a hart's life: run threads, or wait for some.
 [[noreturn]] void run_idle_loop();
+
+/// Seam: defined by whoever owns processes (proc/exit.cpp). A thread of `process` is gone for good: it runs
+/// no more and its kernel stack is free. The last one makes the process a zombie that its parent may wait
+/// for, so whoever has waited finds all memory returned. Takes LockRank::Process, so the caller holds no
+/// lock.
+void thread_gone(Process& process);
 
 }  // namespace faultline::scheduler

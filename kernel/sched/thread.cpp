@@ -13,6 +13,7 @@ void user_thread_start();
 
 namespace faultline {
 
+static_assert(offsetof(ThreadControl, hart) == 0);  // Hart::current()
 static_assert(offsetof(ThreadControl, hart) == THREAD_HART);
 static_assert(offsetof(ThreadControl, user_work) == THREAD_USER_WORK);
 static_assert(offsetof(SwitchContext, ra) == SWITCH_RA && offsetof(SwitchContext, sp) == SWITCH_SP &&
@@ -41,16 +42,13 @@ Result<Ref<Thread>> Thread::create(std::string_view name, void (*entry)(void*), 
   return thread;
 }
 
-Result<Ref<Thread>> Thread::create_user(Process& process, void (*prologue)()) {
-  Ref<Thread> thread = TRY(make_ref<Thread>(TRY(KernelStack::allocate())));
-  thread->process = &process;
-  UserEntry& entry = thread->user_entry();
+void Thread::prepare_user_entry(void (*prologue)()) {
+  UserEntry& entry = user_entry();
   entry.frame = TrapFrame();
-  entry.thread = thread.get();
-  thread->context.ra = address_of_code(user_thread_start);
-  thread->context.s[1] = reinterpret_cast<std::uintptr_t>(prologue);
-  thread->context.sp = reinterpret_cast<std::uintptr_t>(&entry);
-  return thread;
+  entry.thread = this;
+  context.ra = address_of_code(user_thread_start);
+  context.s[1] = reinterpret_cast<std::uintptr_t>(prologue);
+  context.sp = reinterpret_cast<std::uintptr_t>(&entry);
 }
 
 Thread::~Thread() = default;

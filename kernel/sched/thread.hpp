@@ -22,7 +22,6 @@
 #include "kernel/lib/ref.hpp"
 #include "kernel/lib/time.hpp"
 #include "kernel/mm/platform.hpp"
-#include "kernel/proc/user_thread.hpp"
 #include "kernel/riscv/hart.hpp"
 #include "kernel/riscv/kernel_stack.hpp"
 #include "kernel/riscv/trap_frame.hpp"
@@ -32,6 +31,13 @@ namespace faultline {
 
 struct Process;
 struct RunQueueTag;
+
+/// Time on harts, in clock ticks.
+struct CpuTime {
+  std::uint64_t user = 0;
+  std::uint64_t system = 0;
+  std::uint64_t total() const { return user + system; }
+};
 
 /// The callee-saved registers of a thread that does not run.
 struct SwitchContext {
@@ -47,22 +53,18 @@ struct ThreadControl {
   SwitchContext context;
 };
 
-/// What stands at the top of a user thread's kernel stack; sscratch points to it in user mode.
+/// What stands at the top of a kernel stack whose thread has a process; sscratch points to it in user mode.
 struct alignas(16) UserEntry {
   TrapFrame frame;
   ThreadControl* thread;
 };
 
-class Thread final : public RefCounted, public ThreadControl, public ListNode<RunQueueTag> {
+class Thread : public RefCounted, public ThreadControl, public ListNode<RunQueueTag> {
  public:
   enum class State : std::uint32_t { Created, Runnable, Running, Blocking, Woken, Blocked, Exited };
 
   /// A kernel thread that will run `entry(argument)` and end when that returns. Error: OutOfMemory.
   static Result<Ref<Thread>> create(std::string_view name, void (*entry)(void*), void* argument);
-
-  /// A thread of `process` that starts in user mode with the registers in trap_frame(), after it has called
-  /// `prologue` in the kernel, if there is one. Error: OutOfMemory.
-  static Result<Ref<Thread>> create_user(Process& process, void (*prologue)() = nullptr);
 
   static Thread& current() {
     return static_cast<Thread&>(*static_cast<ThreadControl*>(__builtin_thread_pointer()));
@@ -74,7 +76,7 @@ class Thread final : public RefCounted, public ThreadControl, public ListNode<Ru
   const KernelStack& stack() const { return stack_; }
   State state() const { return scheduling_state.load(std::memory_order_relaxed); }
 
-  /// The process it belongs to; null for a kernel thread.
+  /// The process it belongs to, and then it is a UserThread (proc/user_thread.hpp); null for a kernel thread.
   Process* process = nullptr;
   /// The address space it runs in; null for a kernel thread. Set before the thread starts, then by
   /// scheduler::use_space.
@@ -82,7 +84,6 @@ class Thread final : public RefCounted, public ThreadControl, public ListNode<Ru
   /// Thread number, from the same space as process numbers; 0 for a kernel thread.
   std::int32_t id = 0;
   char name[16] = {};
-  UserThread user;
 
   /// A signal wants to be looked at: interruptible sleeps end. Set before scheduler::interrupt.
   std::atomic<bool> signal_pending = false;
@@ -103,6 +104,12 @@ class Thread final : public RefCounted, public ThreadControl, public ListNode<Ru
   explicit Thread(KernelStack stack) : stack_(std::move(stack)) {}
   ~Thread() override;
 
+ protected:
+  /// It will start in user mode with the registers in trap_frame(), after it has called `prologue` in the
+  /// kernel, if there is one.
+  void prepare_user_entry(void (*prologue)());
+
+ public:
   // For sched/fp.cpp: the registers while the hart's are another's; whether the thread has ever used them;
   // the hart that holds them if its fp_owner is this thread.
   FpState fp_state{};

@@ -7,6 +7,7 @@
 #include "kernel/fs/file_system.hpp"
 #include "kernel/proc/init.hpp"
 #include "kernel/proc/system_pager.hpp"
+#include "kernel/proc/tty.hpp"
 #include "kernel/riscv/machine.hpp"
 #include "kernel/riscv/memory.hpp"
 #include "kernel/riscv/shootdown.hpp"
@@ -53,7 +54,7 @@ using namespace faultline;
 void kernel_main() {
   start_other_harts();
   print_banner();
-  uart::use_interrupts();
+  uart::use_interrupts(tty::receive);
   auto starter = Thread::create("start", start_system, nullptr);
   if (!starter) give_up(describe(starter.error()));
   scheduler::start(std::move(*starter));

@@ -4,7 +4,7 @@
 // executes ebreak. It runs on a stack of its own, since an overflowing kernel stack is one of the bugs, takes
 // no lock, since the hart that holds it may be stopped, and writes to the UART by polling.
 
-#include "kernel/start/panic.hpp"
+#include "kernel/lib/panic.hpp"
 
 #include <array>
 #include <atomic>
@@ -13,7 +13,6 @@
 
 #include "kernel/dev/console.hpp"
 #include "kernel/dev/power.hpp"
-#include "kernel/lib/panic.hpp"
 #include "kernel/riscv/csr.hpp"
 #include "kernel/riscv/image.hpp"
 #include "kernel/riscv/shootdown.hpp"
@@ -139,11 +138,6 @@ void stop_other_harts() {
 }
 
 }  // namespace
-
-void stop_this_hart() {
-  csr::write_sie(0);
-  for (;;) csr::wait_for_interrupt();
-}
 
 [[gnu::noinline]] void panic(const char* message, std::source_location where) {
   panic_trap(message, where.file_name(), where.line());

@@ -2,7 +2,7 @@
 
 #include "kernel/proc/out_of_memory.hpp"
 #include "kernel/proc/trap_hooks.hpp"
-#include "kernel/sched/thread.hpp"
+#include "kernel/proc/user_thread.hpp"
 #include "kernel/syscall/table.hpp"
 
 namespace faultline {
@@ -18,8 +18,8 @@ std::uint64_t negated_errno(KernelError error) { return static_cast<std::uint64_
 // An interrupted call leaves its arguments where they are: return_to_user_work begins it again or makes it
 // fail. The flag is set for the case that another thread has taken the signal meanwhile.
 void leave_for_restart(Restart restart) {
-  Thread& thread = Thread::current();
-  thread.user.restart = restart;
+  UserThread& thread = UserThread::current();
+  thread.restart = restart;
   thread.user_work = true;
 }
 

@@ -3,9 +3,9 @@
 #include "kernel/proc/exit.hpp"
 #include "kernel/proc/fork.hpp"
 #include "kernel/proc/process_table.hpp"
+#include "kernel/proc/user_thread.hpp"
 #include "kernel/riscv/hart.hpp"
 #include "kernel/sched/scheduler.hpp"
-#include "kernel/sched/thread.hpp"
 #include "kernel/syscall/resource_use.hpp"
 #include "kernel/syscall/system_calls.hpp"
 
@@ -103,9 +103,9 @@ namespace {
 template <class F>
 Value with_thread(std::int32_t id, F f) {
   SpinGuard guard(process_lock);
-  UserThread* thread = id == 0 ? &Thread::current().user : process_table.find_thread(id);
+  UserThread* thread = id == 0 ? &UserThread::current() : process_table.find_thread(id);
   if (thread == nullptr) return failure(KernelError::NoSuchProcess);
-  return f(*thread->thread);
+  return f(*thread);
 }
 
 Value check_thread(std::int32_t id) {

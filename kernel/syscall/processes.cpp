@@ -5,7 +5,7 @@
 #include "kernel/proc/fork.hpp"
 #include "kernel/proc/process_table.hpp"
 #include "kernel/proc/signal.hpp"
-#include "kernel/sched/thread.hpp"
+#include "kernel/proc/user_thread.hpp"
 #include "kernel/syscall/resource_use.hpp"
 #include "kernel/syscall/system_calls.hpp"
 #include "kernel/syscall/user_path.hpp"
@@ -122,15 +122,15 @@ Value waitid(std::uint32_t kind, std::int32_t id, UserPointer<SignalInfo> info, 
 }
 
 Value set_tid_address(Address address) {
-  Thread& thread = Thread::current();
-  thread.user.clear_child_tid = address;
+  UserThread& thread = UserThread::current();
+  thread.clear_child_tid = address;
   return static_cast<std::uint64_t>(thread.id);
 }
 
 Value set_robust_list(Address head, std::uint64_t size) {
   constexpr std::uint64_t kHeadBytes = 24;
   if (size != kHeadBytes) return failure(KernelError::InvalidArgument);
-  Thread::current().user.robust_list = head;
+  UserThread::current().robust_list = head;
   return 0;
 }
 
@@ -139,7 +139,7 @@ Value get_robust_list(std::int32_t id, UserPointer<std::uint64_t> head, UserPoin
   std::uint64_t list;
   {
     SpinGuard guard(process_lock);
-    const UserThread* thread = id == 0 ? &Thread::current().user : process_table.find_thread(id);
+    const UserThread* thread = id == 0 ? &UserThread::current() : process_table.find_thread(id);
     if (thread == nullptr) return failure(KernelError::NoSuchProcess);
     list = thread->robust_list;
   }

@@ -4,14 +4,12 @@
 #include "kernel/proc/process_table.hpp"
 #include "kernel/proc/signal.hpp"
 #include "kernel/proc/signal_delivery.hpp"
-#include "kernel/sched/thread.hpp"
+#include "kernel/proc/user_thread.hpp"
 #include "kernel/syscall/system_calls.hpp"
 
 namespace faultline::system_call {
 
 namespace {
-
-UserThread& current_thread() { return Thread::current().user; }
 
 /// A signal number from the user; 0 stands for none: only the target is checked.
 struct SignalArgument {
@@ -100,11 +98,11 @@ Value signal_thread(ProcessId process, ProcessId id, std::optional<Signal> signa
     thread = process_table.find_thread(id);
   } else if (Process* target = process_table.find(process)) {
     for (UserThread& candidate : target->threads) {
-      if (candidate.thread->id == id) thread = &candidate;
+      if (candidate.id == id) thread = &candidate;
     }
   }
   if (thread == nullptr) return failure(KernelError::NoSuchProcess);
-  if (!may_signal(*thread->thread->process, signal)) return failure(KernelError::NotPermitted);
+  if (!may_signal(*thread->process, signal)) return failure(KernelError::NotPermitted);
   if (!signal) return 0;
   TRY(signals::send(*thread,
                     given != nullptr ? *given : signals::from_current_process(*signal, signal_code::kThread),
@@ -181,7 +179,7 @@ Value rt_sigprocmask(std::int32_t how, UserPointer<SignalSet> set, UserPointer<S
                      std::uint64_t mask_bytes) {
   enum : std::int32_t { kBlock = 0, kUnblock = 1, kSet = 2 };
   if (mask_bytes != abi::kSignalSetBytes) return failure(KernelError::InvalidArgument);
-  const SignalSet before = current_thread().blocked;
+  const SignalSet before = UserThread::current().blocked;
   if (!set.null()) {
     const SignalSet given = TRY(set.read());
     switch (how) {
@@ -207,7 +205,7 @@ Value rt_sigpending(UserPointer<SignalSet> set, std::uint64_t mask_bytes) {
   SignalSet pending;
   {
     SpinGuard guard(process_lock);
-    pending = signals::pending(current_thread(), guard) & current_thread().blocked;
+    pending = signals::pending(UserThread::current(), guard) & UserThread::current().blocked;
   }
   TRY(copy_to_user(set.address(), std::as_bytes(std::span(&pending, 1)).first(mask_bytes)));
   return 0;
@@ -228,7 +226,7 @@ Value rt_sigtimedwait(UserPointer<SignalSet> set, UserPointer<SignalInfo> info,
   const SignalSet wanted = TRY(set.read()) - kUnstoppableSignals;
   Ticks deadline = Ticks::forever();
   if (!timeout.null()) deadline = clock::now() + TRY(abi::to_ticks(TRY(timeout.read())));
-  UserThread& thread = current_thread();
+  UserThread& thread = UserThread::current();
   Process& process = Process::current();
   WaitQueue nobody_wakes;
   Result<> slept;

@@ -7,20 +7,20 @@
 #include <utility>
 
 #include "kernel/dev/clock.hpp"
-#include "kernel/sched/thread.hpp"
+#include "kernel/proc/user_thread.hpp"
 
 namespace faultline::system_call {
 
 /// The end of a wait of `duration`: from now, or as kept by the call that this one restarts.
 inline Ticks begin_wait(Ticks duration) {
-  std::optional<Ticks>& kept = Thread::current().user.sleep_deadline;
+  std::optional<Ticks>& kept = UserThread::current().sleep_deadline;
   return std::exchange(kept, std::nullopt).value_or(clock::now() + duration);
 }
 
 /// Keeps the end for the restart if the wait was interrupted.
 template <class T>
 void end_wait(const Result<T>& result, Ticks deadline) {
-  if (!result && result.error() == KernelError::Interrupted) Thread::current().user.sleep_deadline = deadline;
+  if (!result && result.error() == KernelError::Interrupted) UserThread::current().sleep_deadline = deadline;
 }
 
 }  // namespace faultline::system_call

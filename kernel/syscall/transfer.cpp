@@ -3,8 +3,8 @@
 #include <cstring>
 
 #include "kernel/proc/signal.hpp"
+#include "kernel/proc/user_thread.hpp"
 #include "kernel/sched/scheduler.hpp"
-#include "kernel/sched/thread.hpp"
 #include "kernel/syscall/system_calls.hpp"
 #include "kernel/syscall/user_path.hpp"
 
@@ -20,7 +20,7 @@ bool in_user_half(Address start, std::uint64_t size) { return start <= kUserEnd 
 Value after_write(Result<std::size_t> written) {
   if (!written && written.error() == KernelError::BrokenPipe) {
     SpinGuard guard(process_lock);
-    (void)signals::send(Thread::current().user, signals::from_current_process(Signal::Pipe), guard);
+    (void)signals::send(UserThread::current(), signals::from_current_process(Signal::Pipe), guard);
   }
   return written;
 }
