@@ -2,7 +2,6 @@
 
 #include <array>
 
-#include "kernel/mm/page_cache.hpp"
 #include "kernel/mm/statistics.hpp"
 
 namespace faultline {

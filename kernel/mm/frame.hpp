@@ -9,9 +9,11 @@
 // page is mapped without being counted (Pte::is_counted), so that read faults on untouched memory write no
 // common cache line.
 
+#include <optional>
 #include <span>
 #include <utility>
 
+#include "kernel/lib/lock_rank.hpp"
 #include "kernel/lib/panic.hpp"
 #include "kernel/lib/result.hpp"
 #include "kernel/mm/platform.hpp"
@@ -92,5 +94,17 @@ class Frame {
 
   std::uint64_t address_ = kNothing;
 };
+
+/// What allocate_or_reclaim does when there is no frame (page_cache_reclaim.cpp).
+[[nodiscard]] Result<Frame> reclaim_and_allocate(FrameContents contents);
+
+/// A frame, after dropping clean cached pages if that is what it takes. Not under a spin lock. Error:
+/// OutOfMemory.
+[[nodiscard]] inline Result<Frame> allocate_or_reclaim(FrameContents contents) {
+  may_sleep();  // it does not, but what it may have to search has locks that come before its callers'
+  if (const std::optional<Pa> frame = platform::allocate_frame(contents)) [[likely]]
+    return Frame::adopt(*frame);
+  return reclaim_and_allocate(contents);
+}
 
 }  // namespace faultline

@@ -1,7 +1,6 @@
 #include "kernel/mm/lazy_pager.hpp"
 
 #include "kernel/mm/mm_struct.hpp"
-#include "kernel/mm/page_cache.hpp"
 
 namespace faultline {
 

@@ -17,7 +17,6 @@
 
 #include "kernel/mm/lazy_pager.hpp"
 #include "kernel/mm/memory_system.hpp"
-#include "kernel/mm/page_cache.hpp"
 #include "kernel/mm/statistics.hpp"
 
 namespace faultline {

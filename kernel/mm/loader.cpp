@@ -1,7 +1,5 @@
 #include "kernel/mm/loader.hpp"
 
-#include "kernel/mm/page_cache.hpp"
-
 namespace faultline {
 
 Result<LoadedPage> FileLoader::load(std::uint64_t index) const {

@@ -1,7 +1,5 @@
 #pragma once
-// MmStruct: moving bytes between kernel and user memory. Included by mm_struct.hpp.
-
-#include "kernel/mm/mm_struct.hpp"
+// MmStruct: moving bytes between kernel and user memory. Included by mm_struct.hpp behind the class.
 
 namespace faultline {
 

@@ -1,7 +1,6 @@
 #pragma once
-// MmStruct: the calls that change what is mapped, and those that report it. Included by mm_struct.hpp.
-
-#include "kernel/mm/mm_struct.hpp"
+// MmStruct: the calls that change what is mapped, and those that report it. Included by mm_struct.hpp behind
+// the class.
 
 namespace faultline {
 

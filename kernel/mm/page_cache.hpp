@@ -122,16 +122,4 @@ class AnonymousFile final : public PageCache {
   bool reclaimable() const override { return false; }
 };
 
-/// What allocate_or_reclaim does when there is no frame.
-[[nodiscard]] Result<Frame> reclaim_and_allocate(FrameContents contents);
-
-/// A frame, after dropping clean cached pages if that is what it takes. Not under a spin lock. Error:
-/// OutOfMemory.
-[[nodiscard]] inline Result<Frame> allocate_or_reclaim(FrameContents contents) {
-  may_sleep();  // it does not, but what it may have to search has locks that come before its callers'
-  if (const std::optional<Pa> frame = platform::allocate_frame(contents)) [[likely]]
-    return Frame::adopt(*frame);
-  return reclaim_and_allocate(contents);
-}
-
 }  // namespace faultline

@@ -5,7 +5,6 @@
 // fence. Its reference count changes under its lock only, which lets whoever finds the count at 1 take the
 // table over.
 
-#include "kernel/mm/page_cache.hpp"
 #include "kernel/mm/page_table.hpp"
 #include "kernel/mm/statistics.hpp"
 #include "kernel/mm/table_words.hpp"
