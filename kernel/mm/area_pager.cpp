@@ -195,14 +195,11 @@ void AreaPager::shorten_area(PageTable& table, VmArea& area, VaRange range, VaRa
 }
 
 Result<std::size_t> AreaPager::munmap(PageTable& table, Va start) {
-  const VmArea* area = areas_.find(start);
-  if (area == nullptr || area->start() != start) return failure(KernelError::NotMapped);
-  Va end = area->end();
-  const std::uint64_t mapping = area->mapping();
-  while ((area = AreaIndex::next(*area)) != nullptr && area->start() == end && area->mapping() == mapping) {
-    end = area->end();
-  }
-  return munmap(table, VaRange(start, end));
+  const std::optional<VaRange> mapping = areas_.mapping_at(start);
+  if (!mapping) return failure(KernelError::NotMapped);
+  const VaRange gap = gap_after_removal(*mapping);
+  TRY(table.unshare(*mapping, gap));
+  return remove_areas(table, *mapping, gap);
 }
 
 void AreaPager::clear(PageTable& table) { remove_areas(table, kUserHalf, kUserHalf); }

@@ -2,27 +2,19 @@
 
 #include <array>
 
-#include "kernel/mm/statistics.hpp"
+#include "kernel/mm/area_pages.hpp"
 
 namespace faultline {
 
-namespace {
+using area_pages::frame_for;
+using area_pages::software_bits;
+using area_pages::Untruncated;
 
-std::uint64_t software_bits(const VmArea& area) { return area.is_shared() ? Pte::kSharedMapping : 0; }
+namespace {
 
 /// Marks a retained entry that protect() has just made, so that it can be taken back. protect() drops the
 /// mark.
 constexpr std::uint64_t kProvisional = Pte::kGlobal;
-
-/// A frame of the area's own with the contents of a page, or the cache's frame where the area is shared.
-Result<Frame> frame_for(const VmArea& area, Va page) {
-  LoadedPage loaded = TRY(load_page(area.loader(), area.page_index(page)));
-  if (loaded.kind == LoadedPage::Kind::Zero) return allocate_or_reclaim(FrameContents::Zeroed);
-  if (loaded.kind == LoadedPage::Kind::Fresh || area.is_shared()) return std::move(loaded.frame);
-  Frame copy = TRY(allocate_or_reclaim(FrameContents::Any));
-  copy.page().copy_from(loaded.frame.page());
-  return copy;
-}
 
 /// Makes sure that a page is there. A page that was there already stays as it is.
 Result<> populate_page(PageTable& table, const VmArea& area, Va page, Permission permission,
@@ -30,12 +22,11 @@ Result<> populate_page(PageTable& table, const VmArea& area, Va page, Permission
   for (;;) {
     const EntryRef entry = TRY(table.locate(page));
     if (!entry.peek().is_empty()) return {};
-    const RegularFile* const file = area.file();
-    const std::uint32_t truncations = file != nullptr ? file->truncations() : 0;
+    const Untruncated untruncated(area);
     Frame frame = TRY(frame_for(area, page));
     const LockedEntry locked = entry.lock();
     if (!locked.get().is_empty()) return {};
-    if (file != nullptr && file->truncations() != truncations) continue;
+    if (!untruncated.holds()) continue;
     // D of a shared page tells what must reach the file, so the hart sets it; of a private page it tells
     // nothing.
     locked.install(std::move(frame), permission, software_bits(area) | marks,
@@ -207,28 +198,22 @@ Result<VaRange> EagerPager::move(PageTable& table, VaRange from, Va to, std::siz
 // --- Access ---
 
 Result<> EagerPager::handle_page_fault(PageTable& table, const PageFaultReason& reason) {
-  count(Counter::PageFault);
-  const auto resolve = [&]() -> Result<> {
-    const VmArea* const area = areas_.find(reason.address);
-    if (area == nullptr) return failure(KernelError::NotMapped);
-    if (!area->permission().allows(reason.access)) return failure(KernelError::AccessDenied);
-    const Va page = reason.address.page();
-    for (;;) {
-      const EntryRef entry = TRY(table.locate(page));
-      if (entry.peek().is_empty()) TRY(populate_page(table, *area, page, area->permission(), 0));
-      const LockedEntry locked = entry.lock();
-      const Pte now = locked.get();
-      if (now.is_empty()) continue;  // truncated meanwhile
-      if (!now.allows(reason.access)) locked.widen(area->permission(), reason.access == Access::Write);
-      break;
-    }
-    count(Counter::SpuriousFault);
-    table.space().refresh_local(page);
-    return {};
-  };
-  const Result<> result = resolve();
-  if (!result) count(Counter::FailedFault);
-  return result;
+  const VmArea* const area = areas_.find(reason.address);
+  if (area == nullptr) return failure(KernelError::NotMapped);
+  if (!area->permission().allows(reason.access)) return failure(KernelError::AccessDenied);
+  const Va page = reason.address.page();
+  for (;;) {
+    const EntryRef entry = TRY(table.locate(page));
+    if (entry.peek().is_empty()) TRY(populate_page(table, *area, page, area->permission(), 0));
+    const LockedEntry locked = entry.lock();
+    const Pte now = locked.get();
+    if (now.is_empty()) continue;  // truncated meanwhile
+    if (!now.allows(reason.access)) locked.widen(area->permission(), reason.access == Access::Write);
+    break;
+  }
+  count(Counter::SpuriousFault);
+  table.space().refresh_local(page);
+  return {};
 }
 
 std::optional<UserPage> EagerPager::get_user_page(PageTable& table, Va va, Access access) {
@@ -254,9 +239,8 @@ namespace {
 
 /// Gives the child the parent's page: the same frame where the area is shared, a copy otherwise.
 Result<> copy_page(PageTable& table, PageTable& child_table, const VmArea& area, Va page) {
-  const RegularFile* const file = area.file();
   for (;;) {
-    const std::uint32_t truncations = file != nullptr ? file->truncations() : 0;
+    const Untruncated untruncated(area);
     Frame frame;
     bool retained;
     {
@@ -273,7 +257,7 @@ Result<> copy_page(PageTable& table, PageTable& child_table, const VmArea& area,
     }
     const LockedEntry entry = TRY(child_table.walk_mut(page));
     // A truncation in between may have passed the child by, which had no page yet.
-    if (file != nullptr && file->truncations() != truncations) continue;
+    if (!untruncated.holds()) continue;
     const Permission permission = retained ? Permission::none() : area.permission();
     entry.install(std::move(frame), permission, software_bits(area),
                   !area.is_shared() && permission.writable());

@@ -2,7 +2,9 @@
 // One T for each hart, each on cache lines of its own, so that harts that write theirs do not disturb each
 // other.
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 
 #include "kernel/mm/platform.hpp"
@@ -28,7 +30,8 @@ class HartLocal {
   }
 
  private:
-  struct alignas(kCacheLine) Padded {
+  // A power of two, so that a hart's item is found by a shift.
+  struct alignas(std::max(kCacheLine, std::bit_ceil(sizeof(T)))) Padded {
     T item{};
   };
   std::array<Padded, kMaxHarts> items_{};

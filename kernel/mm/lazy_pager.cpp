@@ -63,16 +63,6 @@ Result<> LazyPager::advise(PageTable& table, VaRange range, Advice advice) {
   return {};
 }
 
-void LazyPager::populate(PageTable& table, const VmArea& area, VaRange part) {
-  const Permission permission = area.permission();
-  if (permission.is_none()) return;
-  const bool write = permission.writable() && !area.is_shared();
-  const Access access = write ? Access::Write : permission.readable() ? Access::Read : Access::Execute;
-  for (Va page = part.start(); page < part.end(); page = page + kPageSize) {
-    if (!resolve(table, area, page, access)) return;
-  }
-}
-
 Result<VaRange> LazyPager::move(PageTable& table, VaRange from, Va to, std::size_t size) {
   return move_area(table, from, to, size);
 }
@@ -85,61 +75,22 @@ Result<LazyPager> LazyPager::clone(Space& space) const {
   return copy;
 }
 
-Result<LazyPager> LazyPager::fork(PageTable& table, PageTable& child_table) {
-  // The areas first: truncation must find the child's before entries are copied to it.
-  LazyPager child = TRY(clone(child_table.space()));
-  Result<> shared;
-  {
-    TlbBatch batch(table.space());
-    for (const VmArea* area = areas_.first(); area != nullptr && shared; area = AreaIndex::next(*area)) {
-      shared = table.fork_into(child_table, area->range(), batch);
-    }
-  }
-  if (!shared) {
-    child.clear(child_table);
-    return failure(shared.error());
-  }
-  return child;
-}
-
 Result<MmStruct<LazyPager>> LazyPager::write_protect_ptes(MmStruct<LazyPager>& parent) {
-  return parent.fork();
-}
-
-// --- Pages for the kernel ---
-
-namespace {
-
-/// The page at an address if it is there and its entry allows the access, pinned.
-[[gnu::always_inline]] inline std::optional<UserPage> pin_present(const PageTable& table, const VmArea& area,
-                                                                  Va va, Access access) {
-  const std::optional<EntryRef> found = table.find(va);
-  if (!found) return std::nullopt;
-  const LockedEntry entry = found->lock();
-  const Pte page = entry.get();
-  if (!page.allows(access)) return std::nullopt;
-  // Under the lock nobody can replace the page before it is pinned.
-  return UserPage{PageRef::from_pa(page.pa()), area.permission(),
-                  page.is_counted() ? Frame::share(page.pa()) : Frame()};
-}
-
-}  // namespace
-
-std::optional<UserPage> LazyPager::get_user_page(PageTable& table, Va va, Access access) {
-  const VmArea* area = areas_.find(va);
-  if (area == nullptr || !area->permission().allows(access)) return std::nullopt;
-  if (std::optional<UserPage> page = pin_present(table, *area, va, access)) [[likely]]
-    return page;
-  return make_and_pin(table, *area, va, access);
-}
-
-// Out of line, so that a page that is there costs few registers.
-[[gnu::noinline]] std::optional<UserPage> LazyPager::make_and_pin(PageTable& table, const VmArea& area, Va va,
-                                                                  Access access) {
-  while (resolve(table, area, va, access)) {
-    if (std::optional<UserPage> page = pin_present(table, area, va, access)) return page;
-  }
-  return std::nullopt;
+  return parent.fork_with(
+      [](LazyPager& pager, PageTable& table, PageTable& child_table) -> Result<LazyPager> {
+        // The areas first: truncation must find the child's before entries are copied to it.
+        LazyPager child = TRY(pager.clone(child_table.space()));
+        Result<> shared;
+        {
+          TlbBatch batch(table.space());
+          for (const VmArea* area = pager.areas_.first(); area != nullptr && shared;
+               area = AreaIndex::next(*area))
+            shared = table.fork_into(child_table, area->range(), batch);
+        }
+        if (shared) return child;
+        child.clear(child_table);
+        return failure(shared.error());
+      });
 }
 
 }  // namespace faultline

@@ -15,9 +15,6 @@
 
 namespace faultline {
 
-template <class P>
-class MmStruct;
-
 /// Members as the concept Pager says; comments tell what differs.
 class LazyPager : public AreaPager {
  public:
@@ -48,15 +45,15 @@ class LazyPager : public AreaPager {
   /// A pager with the same areas, for another space. Error: OutOfMemory.
   [[nodiscard]] Result<LazyPager> clone(Space& space) const;
 
-  /// clone, and the child's table made to share this one's pages: copy-on-write where they are private.
-  [[nodiscard]] Result<LazyPager> fork(PageTable& table, PageTable& child_table);
-
   /// fork(2)'s memory half: the child's MmStruct, and this one's private pages write-protected; returns after
   /// every hart that runs the parent has forgotten its write rights. Error: OutOfMemory.
   [[nodiscard]] static Result<MmStruct<LazyPager>> write_protect_ptes(MmStruct<LazyPager>& parent);
 
  private:
-  /// Makes an access possible that the area allows.
+  using Step = Result<> (LazyPager::*)(PageTable& table, const PageFaultReason& reason);
+  /// Takes a step for somebody who has not looked up the area and the entry.
+  [[nodiscard]] Result<> look_up_and_take(Step step, PageTable& table, const PageFaultReason& reason);
+  /// Finds out what an access that the area allows waits for, and takes that step.
   [[nodiscard]] Result<> resolve(PageTable& table, const VmArea& area, Va va, Access access);
   /// get_user_page where the page is not there yet, or may not be written.
   [[nodiscard]] std::optional<UserPage> make_and_pin(PageTable& table, const VmArea& area, Va va,

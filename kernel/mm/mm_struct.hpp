@@ -105,10 +105,21 @@ class MmStruct {
 
   /// A copy of this address space. Error: OutOfMemory.
   [[nodiscard]] Result<MmStruct> fork() {
+    if constexpr (ForksByWriteProtection<P>) {
+      return P::write_protect_ptes(*this);
+    } else {
+      return fork_with([](P& pager, PageTable& table, PageTable& child) { return pager.fork(table, child); });
+    }
+  }
+
+  /// A child space whose pager is what `copy(P&, PageTable&, PageTable& child_table)`, a Result<P>, makes of
+  /// this one's, which nobody uses meanwhile. Errors: OutOfMemory; those of `copy`.
+  template <class Copy>
+  [[nodiscard]] Result<MmStruct> fork_with(Copy&& copy) {
     WriteGuard guard(lock_);
     count(Counter::Fork);
     PageTable child_table = TRY(PageTable::create());
-    P child_pager = TRY(pager_.fork(*table_, child_table));
+    P child_pager = TRY(copy(pager_, *table_, child_table));
     MmStruct child(std::move(child_table), std::move(child_pager));
     child.heap_start_ = heap_start_;
     child.heap_end_ = heap_end_;
@@ -127,7 +138,11 @@ class MmStruct {
   [[nodiscard]] Result<> handle_page_fault(const PageFaultReason& reason) {
     ReadGuard guard(lock_);
     faults_[platform::current_hart()].fetch_add(1, std::memory_order_relaxed);
-    return pager_.handle_page_fault(*table_, reason);
+    count(Counter::PageFault);
+    const Result<> result = pager_.handle_page_fault(*table_, reason);
+    if (!result) [[unlikely]]
+      count(Counter::FailedFault);
+    return result;
   }
 
   /// True when every byte of the range is mapped and its mapping allows the access. Loads nothing.

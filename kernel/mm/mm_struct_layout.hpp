@@ -56,6 +56,7 @@ template <class P>
 Result<std::size_t> MmStruct<P>::munmap(VaRange range) {
   const VaRange pages = TRY(whole_pages(range));
   WriteGuard guard(lock_);
+  if (pager_.areas().mapping_at(pages.start()) == pages) return pager_.munmap(*table_, pages.start());
   return pager_.munmap(*table_, pages);
 }
 

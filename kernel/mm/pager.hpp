@@ -26,6 +26,10 @@ struct PageFaultReason {
   Va address;
   Access access;
   Entry entry = Entry::Unknown;
+  /// What has been looked up already, valid while the caller keeps the mappings from changing: the area,
+  /// which allows the access, and the page's entry. A step looks for itself where they are missing.
+  const VmArea* area = nullptr;
+  const EntryRef* place = nullptr;
 
   /// The page was never loaded.
   bool is_demand_paging_fault() const { return entry == Entry::Missing; }
@@ -44,6 +48,19 @@ enum class Advice : std::uint8_t {
   DontNeed,  // contents may go: anonymous memory reads as zeroes again, files are read anew
   WillNeed,  // read files ahead, as far as memory allows
   Populate   // make every page present, as far as memory allows (MAP_POPULATE)
+};
+
+template <class P>
+class MmStruct;
+
+/// Which of the two forms of fork, below, a policy has.
+template <class P>
+concept ForksByCopying = requires(P pager, PageTable& table) {
+  { pager.fork(table, table) } -> std::same_as<Result<P>>;
+};
+template <class P>
+concept ForksByWriteProtection = requires {
+  { &P::write_protect_ptes } -> std::same_as<Result<MmStruct<P>> (*)(MmStruct<P>&)>;
 };
 
 /// A memory policy. All sizes are in bytes; addresses and ranges that an operation changes must be
@@ -80,39 +97,46 @@ enum class Advice : std::uint8_t {
 ///   policy only: never loads a page.
 ///
 /// handle_page_fault(table, reason)
-///   makes the access possible, or says why not: NotMapped, AccessDenied, BeyondEndOfFile, InputOutput,
-///   OutOfMemory.
+///   makes the access possible (if another thread changes the page meanwhile, it faults again), or says why
+///   not: NotMapped, AccessDenied, BeyondEndOfFile, InputOutput, OutOfMemory.
 ///
 /// fork(table, child_table)
-///   is a pager for a child whose empty table then maps the same memory, private parts copied (now or on
-///   write). OutOfMemory leaves this one as it was.
+///   is a pager for a child whose empty table then maps the same memory, private parts copied. OutOfMemory
+///   leaves this one as it was. A policy that copies on write has in its place
+///
+/// write_protect_ptes(space)
+///   is the child's whole MmStruct, made through MmStruct::fork_with; neither side has write rights on
+///   private pages any more when it returns, on any hart.
 ///
 /// clear(table)
 ///   removes every mapping.
 ///
+/// synchronize(table, range)
+///   writes dirty pages of shared file mappings in the range to their files (msync). NotMapped when part of
+///   the range is not mapped, after the rest is written; InputOutput.
+///
 /// forbid_write(range)
 ///   makes protect refuse write rights on what is mapped there (AccessDenied).
 template <class P>
-concept Pager = std::default_initializable<P> && std::movable<P> &&
-                requires(P pager, const P& constant, PageTable& table, Va va, VaRange range, std::size_t size,
-                         Permission permission, RegularFile* file, std::uint64_t offset, Sharing sharing,
-                         Access access, Advice advice, const PageFaultReason& reason) {
-                  { pager.mmap(table, va, size, permission, file, offset) } -> std::same_as<Result<VaRange>>;
-                  {
-                    pager.mmap(table, va, size, permission, file, offset, sharing)
-                  } -> std::same_as<Result<VaRange>>;
-                  { pager.munmap(table, va) } -> std::same_as<Result<std::size_t>>;
-                  { pager.munmap(table, range) } -> std::same_as<Result<std::size_t>>;
-                  { pager.get_user_page(table, va, access) } -> std::same_as<std::optional<UserPage>>;
-                  { constant.access_ok(va, access) } -> std::same_as<bool>;
-                  { pager.protect(table, range, permission) } -> std::same_as<Result<>>;
-                  { pager.advise(table, range, advice) } -> std::same_as<Result<>>;
-                  { pager.move(table, range, va, size) } -> std::same_as<Result<VaRange>>;
-                  { pager.handle_page_fault(table, reason) } -> std::same_as<Result<>>;
-                  { pager.fork(table, table) } -> std::same_as<Result<P>>;
-                  { pager.clear(table) } -> std::same_as<void>;
-                  { pager.forbid_write(range) } -> std::same_as<void>;
-                  { constant.areas() } -> std::same_as<const AreaIndex&>;
-                };
+concept Pager =
+    std::default_initializable<P> && std::movable<P> && (ForksByCopying<P> || ForksByWriteProtection<P>) &&
+    requires(P pager, const P& constant, PageTable& table, Va va, VaRange range, std::size_t size,
+             Permission permission, RegularFile* file, std::uint64_t offset, Sharing sharing, Access access,
+             Advice advice, const PageFaultReason& reason) {
+      { pager.mmap(table, va, size, permission, file, offset) } -> std::same_as<Result<VaRange>>;
+      { pager.mmap(table, va, size, permission, file, offset, sharing) } -> std::same_as<Result<VaRange>>;
+      { pager.munmap(table, va) } -> std::same_as<Result<std::size_t>>;
+      { pager.munmap(table, range) } -> std::same_as<Result<std::size_t>>;
+      { pager.get_user_page(table, va, access) } -> std::same_as<std::optional<UserPage>>;
+      { constant.access_ok(va, access) } -> std::same_as<bool>;
+      { pager.protect(table, range, permission) } -> std::same_as<Result<>>;
+      { pager.advise(table, range, advice) } -> std::same_as<Result<>>;
+      { pager.move(table, range, va, size) } -> std::same_as<Result<VaRange>>;
+      { pager.handle_page_fault(table, reason) } -> std::same_as<Result<>>;
+      { pager.clear(table) } -> std::same_as<void>;
+      { pager.forbid_write(range) } -> std::same_as<void>;
+      { pager.synchronize(table, range) } -> std::same_as<Result<>>;
+      { constant.areas() } -> std::same_as<const AreaIndex&>;
+    };
 
 }  // namespace faultline

@@ -107,10 +107,7 @@ class Pte {
 
  private:
   static constexpr std::uint64_t number_bits(Pa pa) { return pa.page_number() << kPageNumberShift; }
-  static constexpr std::uint64_t rights(Permission permission) {
-    return (permission.readable() ? kRead : 0) | (permission.writable() ? kWrite : 0) |
-           (permission.executable() ? kExecute : 0);
-  }
+  static constexpr std::uint64_t rights(Permission permission) { return permission.bits() * kRead; }
   std::uint64_t raw_ = 0;
 };
 
@@ -119,6 +116,8 @@ static_assert(kEntriesPerTable * sizeof(Pte) == kPageSize);
 static_assert(entry_span(0) == kPageSize && entry_span(1) == kMegapageSize && entry_span(2) == kGigapageSize);
 static_assert(Pte::table(Pa::checked(0x8020'0000)).raw() == 0x2008'0001);
 static_assert(Pte::user(Pa::checked(0x8020'0000), Permission::read_write(), 0, true).raw() == 0x2008'00d7);
+static_assert(Permission::read_write().bits() * Pte::kRead == (Pte::kRead | Pte::kWrite));
+static_assert(Permission::execute().bits() * Pte::kRead == Pte::kExecute);
 static_assert(Pte::user(Pa::checked(0x8020'0000), Permission::none(), 0, false).is_retained());
 static_assert(Pte::kernel(Pa::checked(0x8020'0000), Permission::read_execute()).raw() == 0x2008'00eb);
 static_assert(!Pte::shared_table(Pa::checked(0x8020'0000)).is_valid());

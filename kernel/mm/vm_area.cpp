@@ -118,6 +118,17 @@ void AreaIndex::rebalance_upward(VmArea* node) {
   }
 }
 
+std::optional<VaRange> AreaIndex::mapping_at(Va va) const {
+  const VmArea* const first = find(va);
+  if (first == nullptr || first->start() != va) return std::nullopt;
+  Va end = first->end();
+  for (const VmArea* piece = next(*first); piece != nullptr && piece->start() == end; piece = next(*piece)) {
+    if (piece->mapping() != first->mapping()) break;
+    end = piece->end();
+  }
+  return VaRange(va, end);
+}
+
 VmArea* AreaIndex::first() const {
   VmArea* node = root_;
   while (node != nullptr && node->left_ != nullptr) node = node->left_;

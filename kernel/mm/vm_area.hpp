@@ -155,6 +155,9 @@ class AreaIndex {
     VmArea* area = first_ending_after(range.start());
     return area != nullptr && area->start() < range.end() ? area : nullptr;
   }
+  /// The range of the whole mapping that starts at `va`: all pieces that one mmap made and that still follow
+  /// one another without a hole. Nothing when none starts there.
+  std::optional<VaRange> mapping_at(Va va) const;
   VmArea* first() const;
   VmArea* last() const;
   static VmArea* next(const VmArea& area);

@@ -29,6 +29,10 @@ SESSION = [
     ("walk $pc", r"VR?-?XU.*page.*\n0x\w+ is physical"),
     ("vmmap", r"r-xp .*file"),
     ("harts", r"gdb thread \d+ +user"),
+    # The functions that the interface names are those that run: init forks the shell, and one of them writes.
+    ("tbreak do_copy_on_write", r"[Bb]reakpoint 3"),
+    ("continue", r"(?s)hit Temporary breakpoint 3.*do_copy_on_write.*\n\d+\t"),
+    ("backtrace", r"(?s)#0 +.*do_copy_on_write.*handle_page_fault.*handle_user_page_fault"),
     ("detach", r"Detaching|detached"),
 ]
 

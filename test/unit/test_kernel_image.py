@@ -39,6 +39,22 @@ class KernelImageTest(unittest.TestCase):
         listing = subprocess.run([TOOLPREFIX + "nm", kernel], check=True, capture_output=True, text=True).stdout
         return next(int(line.split()[0], 16) for line in listing.splitlines() if line.split()[-1] == name)
 
+    def test_the_interface_is_what_runs(self):
+        # The linker drops what nothing calls, so a function that is here is one that a fault, a fork or a system call
+        # goes through, and a breakpoint on it stops.
+        common = {"AreaPager::munmap(PageTable&, Va)", "AreaPager::munmap(PageTable&, VaRange)", "AreaPager::access_ok(Va, Access)"}
+        own = {"lazy": "LazyPager::mmap LazyPager::get_user_page LazyPager::handle_page_fault LazyPager::do_lazy_load "
+                       "LazyPager::do_copy_on_write LazyPager::write_protect_ptes LazyPager::clone",
+               "eager": "EagerPager::mmap EagerPager::get_user_page EagerPager::handle_page_fault EagerPager::fork"}
+        for pager, names in own.items():
+            listing = subprocess.run([TOOLPREFIX + "nm", "-C", BUILD / f"kernel-{pager}.elf"], check=True,
+                                     capture_output=True, text=True).stdout.replace("faultline::", "")
+            symbols = [line.split(" ", 2)[2] for line in listing.splitlines() if line.split(" ", 2)[1] in "Tt"]
+            for name in sorted(common | set(names.split())):
+                with self.subTest(pager=pager, function=name):
+                    self.assertTrue(any(symbol.startswith(name if "(" in name else name + "(") for symbol in symbols),
+                                    f"{name} is not in the kernel: nothing calls it")
+
     def test_code_and_data_fit_in_512_kib(self):
         for kernel in self.each_kernel():
             sections = self.sections(kernel)
