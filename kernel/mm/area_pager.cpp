@@ -44,6 +44,16 @@ void AreaPager::forbid_write(VaRange range) {
   }
 }
 
+Result<> AreaPager::change_flags(VaRange range, AreaFlags given, AreaFlags taken) {
+  TRY(split_at_ends(range));
+  for (VmArea* area = areas_.first_overlapping(range); area != nullptr && area->start() < range.end();
+       area = AreaIndex::next(*area)) {
+    area->set_flags(area->flags().without(taken).with(given));
+  }
+  join_pieces(range);
+  return {};
+}
+
 Result<VaRange> AreaPager::check_new_range(Va start, std::size_t size, std::uint64_t offset) const {
   const std::optional<std::uint64_t> bytes = page_ceiling(size);
   if (start.value() == 0 || !start.page_aligned() || size == 0 || !bytes || !is_page_aligned(offset)) {
@@ -56,9 +66,9 @@ Result<VaRange> AreaPager::check_new_range(Va start, std::size_t size, std::uint
 
 // --- Adding and cutting ---
 
-Result<AnyLoader> AreaPager::loader_for(RegularFile* file, VaRange range, Sharing sharing) {
+Result<AnyLoader> AreaPager::loader_for(RegularFile* file, VaRange range, Sharing sharing, EmptyFile empty) {
   if (file != nullptr) {
-    if (file->size() == 0) return failure(KernelError::InvalidArgument);
+    if (file->size() == 0 && empty == EmptyFile::Refused) return failure(KernelError::InvalidArgument);
     return FileLoader{Ref<RegularFile>::share(*file)};
   }
   if (sharing == Sharing::Private) return AnonLoader();
@@ -68,6 +78,7 @@ Result<AnyLoader> AreaPager::loader_for(RegularFile* file, VaRange range, Sharin
 Result<VmArea*> AreaPager::add_area(PageTable& table, VaRange range, Permission permission, Sharing sharing,
                                     AnyLoader loader, std::uint64_t first_index) {
   if (areas_.first_overlapping(range) != nullptr) return failure(KernelError::AlreadyMapped);
+  if (areas_.count() >= kMaxAreas) return failure(KernelError::OutOfMemory);
   Box<VmArea> area = TRY(make_box<VmArea>(table.space(), range, permission, sharing, std::move(loader),
                                           first_index, next_mapping_));
   ++next_mapping_;
@@ -81,6 +92,8 @@ Result<> AreaPager::split_at_ends(VaRange range) {
   const auto cut_by = [](VmArea* area, Va at) { return area != nullptr && area->start() < at; };
   VmArea* const at_start = areas_.find(range.start());
   VmArea* const at_end = range.end().value() < kUserEnd ? areas_.find(range.end()) : nullptr;
+  const std::size_t cuts = (cut_by(at_start, range.start()) ? 1 : 0) + (cut_by(at_end, range.end()) ? 1 : 0);
+  if (cuts > 0 && areas_.count() + cuts > kMaxAreas) return failure(KernelError::OutOfMemory);
   Box<VmArea> above_start, above_end;
   if (cut_by(at_start, range.start())) above_start = TRY(at_start->copy_for(at_start->space(), range));
   if (cut_by(at_end, range.end())) above_end = TRY(at_end->copy_for(at_end->space(), range));
