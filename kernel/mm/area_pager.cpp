@@ -78,7 +78,6 @@ Result<AnyLoader> AreaPager::loader_for(RegularFile* file, VaRange range, Sharin
 Result<VmArea*> AreaPager::add_area(PageTable& table, VaRange range, Permission permission, Sharing sharing,
                                     AnyLoader loader, std::uint64_t first_index) {
   if (areas_.first_overlapping(range) != nullptr) return failure(KernelError::AlreadyMapped);
-  if (areas_.count() >= kMaxAreas) return failure(KernelError::OutOfMemory);
   Box<VmArea> area = TRY(make_box<VmArea>(table.space(), range, permission, sharing, std::move(loader),
                                           first_index, next_mapping_));
   ++next_mapping_;
@@ -92,8 +91,6 @@ Result<> AreaPager::split_at_ends(VaRange range) {
   const auto cut_by = [](VmArea* area, Va at) { return area != nullptr && area->start() < at; };
   VmArea* const at_start = areas_.find(range.start());
   VmArea* const at_end = range.end().value() < kUserEnd ? areas_.find(range.end()) : nullptr;
-  const std::size_t cuts = (cut_by(at_start, range.start()) ? 1 : 0) + (cut_by(at_end, range.end()) ? 1 : 0);
-  if (cuts > 0 && areas_.count() + cuts > kMaxAreas) return failure(KernelError::OutOfMemory);
   Box<VmArea> above_start, above_end;
   if (cut_by(at_start, range.start())) above_start = TRY(at_start->copy_for(at_start->space(), range));
   if (cut_by(at_end, range.end())) above_end = TRY(at_end->copy_for(at_end->space(), range));

@@ -83,10 +83,6 @@ class AreaPager {
   /// Drops all areas, of a space without pages.
   void forget_areas();
 
-  /// As many areas as one space may have, so that a program cannot fill the kernel's memory with them:
-  /// Linux's default (vm.max_map_count).
-  static constexpr std::size_t kMaxAreas = 65530;
-
   AreaIndex areas_;
   std::uint64_t next_mapping_ = 1;
 

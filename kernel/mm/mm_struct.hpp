@@ -30,13 +30,14 @@ inline constexpr std::uint64_t kStackGap = std::uint64_t{64} << 20;
 /// Left unmapped below an area that grows down, so that a stack does not run into what lies there: as Linux.
 inline constexpr std::uint64_t kStackGuardGap = 256 * kPageSize;
 
-/// What one address space may hold, in bytes; whoever sets them knows whom they bind.
+/// What one address space may hold, in bytes but for the areas; whoever sets them knows whom they bind.
 struct MemoryLimits {
   static constexpr std::uint64_t kUnlimited = UINT64_MAX;
   std::uint64_t address_space = kUnlimited;  // RLIMIT_AS
   std::uint64_t data = kUnlimited;           // RLIMIT_DATA: private and writable
   std::uint64_t stack = kUnlimited;          // RLIMIT_STACK: how far each area that grows down may grow
   std::uint64_t locked = kUnlimited;         // RLIMIT_MEMLOCK; asked by those whom it binds
+  std::uint64_t areas = kUnlimited;          // so that nobody fills the kernel's memory with them
   std::uint64_t commitment = kUnlimited;     // private, writable memory that one call may ask for
 };
 
@@ -311,6 +312,8 @@ class MmStruct {
     return limit != MemoryLimits::kUnlimited && bytes_where(counts, replaced) + bytes > limit;
   }
   Result<> check_newly_writable(VaRange pages) const;
+  /// Whether areas may be cut so that the range begins and ends at area boundaries. Error: OutOfMemory.
+  Result<> check_cuts(VaRange pages) const;
 
   static constexpr VaRange kNothing{Va::checked(0), Va::checked(0)};
 

@@ -98,6 +98,7 @@ Result<> MmStruct<P>::change_flags(VaRange range, AreaFlags given, AreaFlags tak
     const VmArea* const file =
         first_where(piece, [](const VmArea& area) { return !mm_detail::is_private_anonymous(area); });
     if (given.has(AreaFlag::WipeOnFork) && file != nullptr) return failure(KernelError::InvalidArgument);
+    TRY(check_cuts(piece));
     return pager_.change_flags(piece, given, taken);
   });
 }
@@ -108,8 +109,10 @@ Result<> MmStruct<P>::lock_pages(VaRange range, std::uint64_t limit) {
   WriteGuard guard(lock_);
   const auto locked = [](const VmArea& area) { return area.flags().has(AreaFlag::Locked); };
   if (bytes_where(locked, pages) + pages.size() > limit) return failure(KernelError::OutOfMemory);
-  return for_each_mapped_piece(
-      pages, [&](VaRange piece) { return pager_.change_flags(piece, AreaFlag::Locked, {}); });
+  return for_each_mapped_piece(pages, [&](VaRange piece) -> Result<> {
+    TRY(check_cuts(piece));
+    return pager_.change_flags(piece, AreaFlag::Locked, {});
+  });
 }
 
 template <class P>
@@ -154,6 +157,18 @@ Result<> MmStruct<P>::check_kind(std::uint64_t bytes, Permission permission, Sha
   const bool promised =
       permission.writable() && sharing == Sharing::Private && !flags.has(AreaFlag::Unreserved);
   if (promised && bytes > limits_.commitment) return failure(KernelError::OutOfMemory);
+  return {};
+}
+
+template <class P>
+Result<> MmStruct<P>::check_cuts(VaRange pages) const {
+  const AreaIndex& areas = pager_.areas();
+  const auto cuts = [&](Va at) -> std::size_t {
+    const VmArea* const area = at.value() < kUserEnd ? areas.find(at) : nullptr;
+    return area != nullptr && area->start() < at ? 1 : 0;
+  };
+  const std::size_t more = cuts(pages.start()) + cuts(pages.end());
+  if (more > 0 && areas.count() + more > limits_.areas) return failure(KernelError::OutOfMemory);
   return {};
 }
 

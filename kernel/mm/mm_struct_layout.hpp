@@ -61,6 +61,7 @@ Result<VaRange> MmStruct<P>::mmap(Va hint, std::size_t size, Permission permissi
 template <class P>
 Result<VaRange> MmStruct<P>::map_at(Va start, std::size_t size, Permission permission, MapFlags flags,
                                     RegularFile* file, std::uint64_t offset) {
+  if (pager_.areas().count() >= limits_.areas) return failure(KernelError::OutOfMemory);
   const VaRange mapped =
       TRY(pager_.mmap(*table_, start, size, permission, file, offset, flags.sharing, flags.empty_file));
   if (!flags.may_write) pager_.forbid_write(mapped);
@@ -76,6 +77,10 @@ template <class P>
 Result<std::size_t> MmStruct<P>::munmap(VaRange range) {
   const VaRange pages = TRY(whole_pages(range));
   WriteGuard guard(lock_);
+  // A hole in one area is what makes more of them.
+  const VmArea* const around = pager_.areas().find(pages.start());
+  if (around != nullptr && around->start() < pages.start() && pages.end() < around->end())
+    TRY(check_cuts(pages));
   return pager_.munmap(*table_, pages);
 }
 
@@ -83,6 +88,7 @@ template <class P>
 Result<> MmStruct<P>::protect(VaRange range, Permission permission) {
   const VaRange pages = TRY(whole_pages(range));
   WriteGuard guard(lock_);
+  TRY(check_cuts(pages));
   if (permission.writable()) TRY(check_newly_writable(pages));
   return pager_.protect(*table_, pages, permission);
 }

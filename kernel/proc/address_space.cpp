@@ -30,10 +30,13 @@ Result<> create_signal_return_page() {
 }
 
 MemoryLimits initial_memory_limits() {
-  constexpr std::uint64_t kLockedBytes = 8 << 20;  // as Linux
+  constexpr std::uint64_t kLockedBytes = 8 << 20, kAreas = 65530;  // Linux's defaults
   // Who asks at once for more than the machine has would be killed for it later: Linux's overcommit
   // heuristic.
-  return {.stack = kUserStackBytes, .locked = kLockedBytes, .commitment = memory::total_frames() * kPageSize};
+  return {.stack = kUserStackBytes,
+          .locked = kLockedBytes,
+          .areas = kAreas,
+          .commitment = memory::total_frames() * kPageSize};
 }
 
 Result<Ref<AddressSpace>> AddressSpace::create(const MemoryLimits& limits) {
