@@ -41,6 +41,7 @@ Result<VaRange> MmStruct<P>::mmap(Va hint, std::size_t size, Permission permissi
   if (size == 0) return failure(KernelError::InvalidArgument);
   if (!bytes || *bytes > kUserEnd) return failure(KernelError::OutOfMemory);
   WriteGuard guard(lock_);
+  if (pager_.areas().count() >= limits_.areas) return failure(KernelError::OutOfMemory);
   if (flags.fixed) {
     const Result<VaRange> range = VaRange::from(hint.value(), *bytes);
     // Refused before anything is unmapped, as far as it can be foreseen.
@@ -61,7 +62,6 @@ Result<VaRange> MmStruct<P>::mmap(Va hint, std::size_t size, Permission permissi
 template <class P>
 Result<VaRange> MmStruct<P>::map_at(Va start, std::size_t size, Permission permission, MapFlags flags,
                                     RegularFile* file, std::uint64_t offset) {
-  if (pager_.areas().count() >= limits_.areas) return failure(KernelError::OutOfMemory);
   const VaRange mapped =
       TRY(pager_.mmap(*table_, start, size, permission, file, offset, flags.sharing, flags.empty_file));
   if (!flags.may_write) pager_.forbid_write(mapped);
@@ -157,6 +157,7 @@ bool MmStruct<P>::grow_heap(VaRange more) {
           .has_value();
     }
   }
+  if (pager_.areas().count() >= limits_.areas) return false;
   return map_at(more.start(), more.size(), Permission::read_write(), {}, nullptr, 0).has_value();
 }
 
