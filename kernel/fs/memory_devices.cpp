@@ -18,6 +18,7 @@ class MemoryDevice final : public OpenFile {
       : OpenFile(std::move(inode), flags), device_(device) {}
 
   bool seekable() const override { return false; }
+  bool maps_as_memory() const override { return device_ == Device::Zero; }
   // lseek succeeds and means nothing, as on Linux.
   Result<std::uint64_t> seek(std::int64_t, SeekFrom) override { return 0; }
 

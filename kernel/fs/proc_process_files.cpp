@@ -54,10 +54,12 @@ Result<> status(ProcSource& source, ProcessId id, WindowSink& sink) {
             words_for(p.state), p.id, p.id, p.parent);
   format_to(sink, "Uid:\t{}\t{}\t{}\t{}\nGid:\t{}\t{}\t{}\t{}\n", p.user, p.effective_user, p.effective_user,
             p.effective_user, p.group_id, p.effective_group, p.effective_group, p.effective_group);
-  format_to(sink, "VmSize:\t{:>8} kB\nVmRSS:\t{:>8} kB\nRssAnon:\t{:>8} kB\nRssShared:\t{:>8} kB\n",
-            kibibytes(memory.virtual_pages), kibibytes(memory.resident_pages),
-            kibibytes(memory.resident_pages - std::min(memory.resident_pages, memory.shared_pages)),
-            kibibytes(memory.shared_pages));
+  format_to(
+      sink,
+      "VmSize:\t{:>8} kB\nVmLck:\t{:>8} kB\nVmRSS:\t{:>8} kB\nRssAnon:\t{:>8} kB\nRssShared:\t{:>8} kB\n",
+      kibibytes(memory.virtual_pages), kibibytes(memory.locked_pages), kibibytes(memory.resident_pages),
+      kibibytes(memory.resident_pages - std::min(memory.resident_pages, memory.shared_pages)),
+      kibibytes(memory.shared_pages));
   format_to(sink, "VmData:\t{:>8} kB\nVmExe:\t{:>8} kB\nThreads:\t{}\n", kibibytes(memory.data_pages),
             kibibytes(memory.text_pages), p.threads);
   format_to(sink, "SigPnd:\t{:016x}\nSigBlk:\t{:016x}\nSigIgn:\t{:016x}\nSigCgt:\t{:016x}\n",

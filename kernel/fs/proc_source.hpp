@@ -38,6 +38,7 @@ struct ProcessReport {
 /// table.
 struct MemoryReport {
   std::uint64_t virtual_pages = 0, resident_pages = 0, shared_pages = 0, text_pages = 0, data_pages = 0;
+  std::uint64_t locked_pages = 0;
 };
 
 /// One area of a process's memory, for /proc/PID/maps.

@@ -44,6 +44,16 @@ void AreaPager::forbid_write(VaRange range) {
   }
 }
 
+Result<> AreaPager::change_flags(VaRange range, AreaFlags given, AreaFlags taken) {
+  TRY(split_at_ends(range));
+  for (VmArea* area = areas_.first_overlapping(range); area != nullptr && area->start() < range.end();
+       area = AreaIndex::next(*area)) {
+    area->set_flags(area->flags().without(taken).with(given));
+  }
+  join_pieces(range);
+  return {};
+}
+
 Result<VaRange> AreaPager::check_new_range(Va start, std::size_t size, std::uint64_t offset) const {
   const std::optional<std::uint64_t> bytes = page_ceiling(size);
   if (start.value() == 0 || !start.page_aligned() || size == 0 || !bytes || !is_page_aligned(offset)) {
@@ -56,9 +66,9 @@ Result<VaRange> AreaPager::check_new_range(Va start, std::size_t size, std::uint
 
 // --- Adding and cutting ---
 
-Result<AnyLoader> AreaPager::loader_for(RegularFile* file, VaRange range, Sharing sharing) {
+Result<AnyLoader> AreaPager::loader_for(RegularFile* file, VaRange range, Sharing sharing, EmptyFile empty) {
   if (file != nullptr) {
-    if (file->size() == 0) return failure(KernelError::InvalidArgument);
+    if (file->size() == 0 && empty == EmptyFile::Refused) return failure(KernelError::InvalidArgument);
     return FileLoader{Ref<RegularFile>::share(*file)};
   }
   if (sharing == Sharing::Private) return AnonLoader();

@@ -28,6 +28,9 @@ class AreaPager {
   /// boundaries.
   void forbid_write(VaRange range);
 
+  /// Gives the areas in the range some flags and takes others away. Error: OutOfMemory; nothing has changed.
+  [[nodiscard]] Result<> change_flags(VaRange range, AreaFlags given, AreaFlags taken);
+
   const AreaIndex& areas() const { return areas_; }
 
   /// Writes the dirty pages of shared file mappings in the range to their files (msync). May sleep. Errors:
@@ -42,7 +45,8 @@ class AreaPager {
 
   /// The loader for mmap's file arguments; shared anonymous memory gets a file of its own.
   /// Errors: InvalidArgument for a file of length zero; OutOfMemory.
-  [[nodiscard]] static Result<AnyLoader> loader_for(RegularFile* file, VaRange range, Sharing sharing);
+  [[nodiscard]] static Result<AnyLoader> loader_for(RegularFile* file, VaRange range, Sharing sharing,
+                                                    EmptyFile empty);
 
   /// Records an area for a range that check_new_range passed. Errors: AlreadyMapped, OutOfMemory.
   [[nodiscard]] Result<VmArea*> add_area(PageTable& table, VaRange range, Permission permission,

@@ -82,9 +82,9 @@ Result<VaRange> EagerPager::map_now(PageTable& table, VaRange range, Permission 
 }
 
 Result<VaRange> EagerPager::mmap(PageTable& table, Va start, std::size_t size, Permission permission,
-                                 RegularFile* file, std::uint64_t offset, Sharing sharing) {
+                                 RegularFile* file, std::uint64_t offset, Sharing sharing, EmptyFile empty) {
   const VaRange range = TRY(check_new_range(start, size, offset));
-  AnyLoader loader = TRY(loader_for(file, range, sharing));
+  AnyLoader loader = TRY(loader_for(file, range, sharing, empty));
   return map_now(table, range, permission, sharing, std::move(loader),
                  file != nullptr ? offset >> kPageShift : 0);
 }
@@ -193,6 +193,20 @@ Result<VaRange> EagerPager::move(PageTable& table, VaRange from, Va to, std::siz
   }
   future->unregister_from_file();
   return moved;
+}
+
+Result<> EagerPager::grow_down(PageTable& table, VmArea& area, Va start) {
+  const VaRange before = area.range();
+  const VaRange grown(start, area.start());
+  areas_.set_range(area, VaRange(start, area.end()));
+  if (area.permission().is_none()) return {};
+  const Result<> populated = populate(table, area, grown, area.permission());
+  if (populated) return {};
+  TlbBatch batch(table.space());
+  table.remove_pages(grown, grown, batch);
+  areas_.set_range(area, before);
+  table.free_tables(grown, areas_.gap_around(grown), batch);
+  return populated;
 }
 
 // --- Access ---

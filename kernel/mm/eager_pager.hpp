@@ -22,7 +22,8 @@ class EagerPager : public AreaPager {
   /// Also InputOutput when the file cannot be read.
   [[nodiscard]] Result<VaRange> mmap(PageTable& table, Va start, std::size_t size, Permission permission,
                                      RegularFile* file, std::uint64_t offset,
-                                     Sharing sharing = Sharing::Private);
+                                     Sharing sharing = Sharing::Private,
+                                     EmptyFile empty = EmptyFile::Refused);
   /// Maps private memory whose pages come from `source`, page 0 at its address `ipa`. Errors as mmap.
   [[nodiscard]] Result<VaRange> mmap(PageTable& table, Va start, std::size_t size, Permission permission,
                                      Ref<PageSource> source, std::uint64_t ipa);
@@ -33,6 +34,7 @@ class EagerPager : public AreaPager {
   /// DontNeed rewrites the pages where they stand; InputOutput or OutOfMemory when their file cannot be read.
   [[nodiscard]] Result<> advise(PageTable& table, VaRange range, Advice advice);
   [[nodiscard]] Result<VaRange> move(PageTable& table, VaRange from, Va to, std::size_t size);
+  [[nodiscard]] Result<> grow_down(PageTable& table, VmArea& area, Va start);
   [[nodiscard]] std::optional<UserPage> get_user_page(PageTable& table, Va va, Access access);
   /// What remains to fault: the exceptions above.
   [[nodiscard]] Result<> handle_page_fault(PageTable& table, const PageFaultReason& reason);

@@ -7,9 +7,9 @@ namespace faultline {
 // --- Mapping: areas only ---
 
 Result<VaRange> LazyPager::mmap(PageTable& table, Va start, std::size_t size, Permission permission,
-                                RegularFile* file, std::uint64_t offset, Sharing sharing) {
+                                RegularFile* file, std::uint64_t offset, Sharing sharing, EmptyFile empty) {
   const VaRange range = TRY(check_new_range(start, size, offset));
-  AnyLoader loader = TRY(loader_for(file, range, sharing));
+  AnyLoader loader = TRY(loader_for(file, range, sharing, empty));
   TRY(add_area(table, range, permission, sharing, std::move(loader),
                file != nullptr ? offset >> kPageShift : 0));
   return range;
@@ -65,6 +65,11 @@ Result<> LazyPager::advise(PageTable& table, VaRange range, Advice advice) {
 
 Result<VaRange> LazyPager::move(PageTable& table, VaRange from, Va to, std::size_t size) {
   return move_area(table, from, to, size);
+}
+
+Result<> LazyPager::grow_down(PageTable&, VmArea& area, Va start) {
+  areas_.set_range(area, VaRange(start, area.end()));
+  return {};
 }
 
 // --- Fork ---

@@ -4,7 +4,7 @@
 //
 // Kernel code reaches user memory only through this class: copy_in, copy_out, copy_string_in,
 // get_user_page_and. They load pages and break copy-on-write as an access by the program would, and give
-// BadAddress where it would get a signal.
+// BadAddress where it would get a signal, OutOfMemory where it would have to wait for memory.
 //
 // Arguments may come straight from a program; every address and size is checked here or in the pager.
 
@@ -27,11 +27,27 @@ inline constexpr std::uint64_t kLowestFreeAddress = 0x10000;
 /// Left free below the end of the user half for the main stack and its growth.
 inline constexpr std::uint64_t kStackGap = std::uint64_t{64} << 20;
 
+/// Left unmapped below an area that grows down, so that a stack does not run into what lies there: as Linux.
+inline constexpr std::uint64_t kStackGuardGap = 256 * kPageSize;
+
+/// What one address space may hold, in bytes but for the areas; whoever sets them knows whom they bind.
+struct MemoryLimits {
+  static constexpr std::uint64_t kUnlimited = UINT64_MAX;
+  std::uint64_t address_space = kUnlimited;  // RLIMIT_AS
+  std::uint64_t data = kUnlimited;           // RLIMIT_DATA: private and writable
+  std::uint64_t stack = kUnlimited;          // RLIMIT_STACK: how far each area that grows down may grow
+  std::uint64_t locked = kUnlimited;         // RLIMIT_MEMLOCK; asked by those whom it binds
+  std::uint64_t areas = kUnlimited;          // so that nobody fills the kernel's memory with them
+  std::uint64_t commitment = kUnlimited;     // private, writable memory that one call may ask for
+};
+
 struct MapFlags {
   bool fixed = false;       // at the hint exactly, in place of what is mapped there
   bool no_replace = false;  // with fixed: AlreadyMapped instead of replacing
   bool may_write = true;    // false: protect may never make the mapping writable (a shared, read-only file)
   Sharing sharing = Sharing::Private;
+  EmptyFile empty_file = EmptyFile::Refused;
+  AreaFlags area = {};
 };
 
 struct RemapFlags {
@@ -64,7 +80,9 @@ class MmStruct {
       : table_(std::exchange(other.table_, std::nullopt)),
         pager_(std::move(other.pager_)),
         heap_start_(other.heap_start_),
-        heap_end_(other.heap_end_) {
+        heap_end_(other.heap_end_),
+        limits_(other.limits_),
+        locks_new_(other.locks_new_) {
     ASSERT(other.lock_.is_free());
   }
   MmStruct& operator=(MmStruct&&) = delete;
@@ -75,7 +93,7 @@ class MmStruct {
 
   /// Maps `size` bytes, rounded up to pages. Without flags.fixed `hint` is a wish (0: none): the range is
   /// taken there if it is free, otherwise the highest free one below the stack. Errors: those of the pager's
-  /// mmap.
+  /// mmap; OutOfMemory also where a limit says so.
   [[nodiscard]] Result<VaRange> mmap(Va hint, std::size_t size, Permission permission, MapFlags flags = {},
                                      RegularFile* file = nullptr, std::uint64_t offset = 0);
 
@@ -83,10 +101,35 @@ class MmStruct {
   /// InvalidArgument for an unaligned start or an empty range; OutOfMemory when a mapping cannot be split.
   [[nodiscard]] Result<std::size_t> munmap(VaRange range);
 
-  /// Errors as munmap; NotMapped when part of the range is not mapped. Nothing has changed then.
+  /// Errors as munmap; NotMapped when part of the range is not mapped; OutOfMemory also where a limit says
+  /// so. Nothing has changed then.
   [[nodiscard]] Result<> protect(VaRange range, Permission permission);
-  /// Errors as protect; Advice::DontNeed may also fail where the pages must be read anew.
+  /// Errors: NotMapped, after all else is done, when part of the range is not mapped; InvalidArgument at a
+  /// mapping that the advice is not for (DontNeed and Free: locked; Free: of a file), after what lies below
+  /// it is done; Advice::DontNeed may also fail where the pages must be read anew.
   [[nodiscard]] Result<> advise(VaRange range, Advice advice);
+  /// Errors: NotMapped as advise; InvalidArgument for WipeOnFork on anything but private anonymous memory;
+  /// OutOfMemory.
+  [[nodiscard]] Result<> change_flags(VaRange range, AreaFlags given, AreaFlags taken);
+  /// Sets AreaFlag::Locked. Error: OutOfMemory when more than `limit` bytes of the space would then be
+  /// locked; others as change_flags.
+  [[nodiscard]] Result<> lock_pages(VaRange range, std::uint64_t limit);
+  [[nodiscard]] std::uint64_t locked_bytes() const;
+  /// Mappings made from now on are locked from the start, or not (MCL_FUTURE).
+  void lock_new_mappings(bool locked) {
+    WriteGuard guard(lock_);
+    locks_new_ = locked;
+  }
+  [[nodiscard]] bool locks_new_mappings() const { return locks_new_; }
+  /// Which pages of a range need no loading: present[i] becomes 1 for page i if it is mapped or its file has
+  /// it in memory. Error: NotMapped.
+  [[nodiscard]] Result<> resident(VaRange pages, std::span<std::byte> present) const;
+
+  [[nodiscard]] MemoryLimits limits() const { return limits_; }
+  void set_limits(const MemoryLimits& limits) {
+    WriteGuard guard(lock_);
+    limits_ = limits;
+  }
   /// Writes dirty pages of shared file mappings to their files. May sleep. Errors: InvalidArgument as munmap;
   /// NotMapped when part of the range is not mapped, after the rest is written; InputOutput.
   [[nodiscard]] Result<> synchronize(VaRange range);
@@ -123,6 +166,8 @@ class MmStruct {
     MmStruct child(std::move(child_table), std::move(child_pager));
     child.heap_start_ = heap_start_;
     child.heap_end_ = heap_end_;
+    child.limits_ = limits_;
+    TRY(child.become_child());
     return child;
   }
 
@@ -136,36 +181,49 @@ class MmStruct {
   /// Errors, and the signal the program gets: NotMapped, AccessDenied (SIGSEGV); BeyondEndOfFile, InputOutput
   /// (SIGBUS); OutOfMemory (SIGKILL). May sleep.
   [[nodiscard]] Result<> handle_page_fault(const PageFaultReason& reason) {
-    ReadGuard guard(lock_);
     faults_[platform::current_hart()].fetch_add(1, std::memory_order_relaxed);
     count(Counter::PageFault);
-    const Result<> result = pager_.handle_page_fault(*table_, reason);
-    if (!result) [[unlikely]]
+    for (;;) {
+      Result<> result;
+      {
+        ReadGuard guard(lock_);
+        result = pager_.handle_page_fault(*table_, reason);
+      }
+      if (result) [[likely]]
+        return result;
+      if (result.error() == KernelError::NotMapped) result = grow_stack(reason.address);
+      if (result) continue;
       count(Counter::FailedFault);
-    return result;
+      return result;
+    }
   }
 
   /// True when every byte of the range is mapped and its mapping allows the access. Loads nothing.
   [[nodiscard]] bool access_ok(VaRange range, Access access) const;
 
   /// Runs f(const UserPage&) on the page that holds `va`, in memory and ready for the access. f must not come
-  /// back to this MmStruct. Returns what f returns, or BadAddress. May sleep.
+  /// back to this MmStruct. Returns what f returns, or an error as the copies below. May sleep.
   template <class F>
   [[nodiscard]] auto get_user_page_and(Va va, Access access, F&& f)
       -> Result<std::invoke_result_t<F, const UserPage&>> {
-    ReadGuard guard(lock_);
-    const std::optional<UserPage> page = pager_.get_user_page(*table_, va, access);
-    if (!page) return failure(KernelError::BadAddress);
-    if constexpr (std::is_void_v<std::invoke_result_t<F, const UserPage&>>) {
-      std::forward<F>(f)(*page);
-      return {};
-    } else {
-      return std::forward<F>(f)(*page);
+    for (;;) {
+      {
+        ReadGuard guard(lock_);
+        if (const std::optional<UserPage> page = pager_.get_user_page(*table_, va, access)) {
+          if constexpr (std::is_void_v<std::invoke_result_t<F, const UserPage&>>) {
+            std::forward<F>(f)(*page);
+            return {};
+          } else {
+            return std::forward<F>(f)(*page);
+          }
+        }
+      }
+      TRY(make_accessible(va, access));
     }
   }
 
-  /// Copies between kernel and user memory. BadAddress when any byte cannot be accessed; bytes before it may
-  /// then have been copied. May sleep.
+  /// Copies between kernel and user memory. BadAddress when any byte cannot be accessed, OutOfMemory when
+  /// there is no frame for it now; bytes before it may then have been copied. May sleep.
   [[nodiscard]] Result<> copy_in(std::span<std::byte> to, Va from);
   [[nodiscard]] Result<> copy_out(Va to, std::span<const std::byte> from);
   /// Sets user memory to zero.
@@ -241,7 +299,46 @@ class MmStruct {
   /// Calls f(const UserPage&, offset in page, bytes) for each page of the range, under one read guard.
   template <class F>
   Result<> for_user_pages(Va start, std::size_t size, Access access, F&& f);
+  /// Where get_user_page has nothing: asks handle_page_fault why. It may be there by now; errors: BadAddress,
+  /// OutOfMemory.
+  Result<> make_accessible(Va va, Access access);
+  /// Lets the stack above an address where nothing is mapped grow down to it. Errors: NotMapped when there is
+  /// none, or it may not; OutOfMemory.
+  [[nodiscard]] Result<> grow_stack(Va va);
+  /// What fork's copy does not have in common with its parent. Error: OutOfMemory.
+  Result<> become_child();
+
+  /// Calls f(VaRange) for each part of the range that is mapped without a hole. Error, after all of them:
+  /// NotMapped when there are holes.
+  template <class F>
+  Result<> for_each_mapped_piece(VaRange pages, F&& f);
+  /// The lowest area in the range for which f(const VmArea&) is true, or null.
+  template <class F>
+  const VmArea* first_where(VaRange pages, F&& f) const;
+  /// Bytes of the areas for which f(const VmArea&) is true, but for what lies in `without`.
+  template <class F>
+  std::uint64_t bytes_where(F&& f, VaRange without = kNothing) const;
+  /// Whether so much more may be mapped in place of what is mapped at `replaced`. Error: OutOfMemory.
+  Result<> check_limits(std::uint64_t bytes, Permission permission, Sharing sharing, AreaFlags flags,
+                        VaRange replaced = kNothing) const;
+  /// The part of check_limits that asks what kind of memory it is.
+  Result<> check_kind(std::uint64_t bytes, Permission permission, Sharing sharing, AreaFlags flags,
+                      VaRange replaced) const;
+  bool exceeds(std::uint64_t limit, std::uint64_t bytes, auto&& counts, VaRange replaced) const {
+    return limit != MemoryLimits::kUnlimited && bytes_where(counts, replaced) + bytes > limit;
+  }
+  Result<> check_newly_writable(VaRange pages) const;
+  /// Whether areas may be cut so that the range begins and ends at area boundaries. Error: OutOfMemory.
+  Result<> check_cuts(VaRange pages) const;
+
+  static constexpr VaRange kNothing{Va::checked(0), Va::checked(0)};
+
   std::optional<VaRange> place(Va hint, std::uint64_t size) const;
+  /// Where what is placed below an area has to end.
+  static std::uint64_t guarded_start(const VmArea& area) {
+    const std::uint64_t start = area.start().value();
+    return area.flags().has(AreaFlag::GrowsDown) ? start - std::min(start, kStackGuardGap) : start;
+  }
   bool grow_heap(VaRange more);
   Result<VaRange> map_at(Va start, std::size_t size, Permission permission, MapFlags flags, RegularFile* file,
                          std::uint64_t offset);
@@ -254,9 +351,12 @@ class MmStruct {
   P pager_;
   Va heap_start_ = Va::checked(0);
   Va heap_end_ = Va::checked(0);
+  MemoryLimits limits_;
+  bool locks_new_ = false;
 };
 
 }  // namespace faultline
 
-#include "kernel/mm/mm_struct_copy.hpp"    // IWYU pragma: export
-#include "kernel/mm/mm_struct_layout.hpp"  // IWYU pragma: export
+#include "kernel/mm/mm_struct_attributes.hpp"  // IWYU pragma: export
+#include "kernel/mm/mm_struct_copy.hpp"        // IWYU pragma: export
+#include "kernel/mm/mm_struct_layout.hpp"      // IWYU pragma: export

@@ -7,17 +7,31 @@ template <class P>
 template <class F>
 Result<> MmStruct<P>::for_user_pages(Va start, std::size_t size, Access access, F&& f) {
   if (size > kUserEnd - start.value()) return failure(KernelError::BadAddress);
-  ReadGuard guard(lock_);
-  for (std::size_t done = 0; done < size;) {
-    const Va at = start + done;
-    const std::optional<UserPage> page = pager_.get_user_page(*table_, at, access);
-    if (!page) return failure(KernelError::BadAddress);
-    const std::size_t part = std::min(kPageSize - at.page_offset(), size - done);
-    // f says whether it wants more.
-    if (!f(page->page.data() + at.page_offset(), done, part)) break;
-    done += part;
-  }
+  std::size_t done = 0;
+  // False at a page that is not to be had.
+  const auto visit = [&] {
+    ReadGuard guard(lock_);
+    while (done < size) {
+      const Va at = start + done;
+      const std::optional<UserPage> page = pager_.get_user_page(*table_, at, access);
+      if (!page) return false;
+      const std::size_t part = std::min(kPageSize - at.page_offset(), size - done);
+      // f says whether it wants more.
+      if (!f(page->page.data() + at.page_offset(), done, part)) break;
+      done += part;
+    }
+    return true;
+  };
+  while (!visit()) TRY(make_accessible(start + done, access));
   return {};
+}
+
+template <class P>
+[[gnu::noinline]] Result<> MmStruct<P>::make_accessible(Va va, Access access) {
+  const Result<> made = handle_page_fault({va, access});
+  if (made) return {};
+  return failure(made.error() == KernelError::OutOfMemory ? KernelError::OutOfMemory
+                                                          : KernelError::BadAddress);
 }
 
 template <class P>

@@ -18,10 +18,19 @@ std::optional<VaRange> MmStruct<P>::place(Va hint, std::uint64_t size) const {
   const AreaIndex& areas = pager_.areas();
   if (hint.value() >= kLowestFreeAddress) {
     const Result<VaRange> wish = VaRange::from(page_floor(hint.value()), size);
-    if (wish && areas.first_overlapping(*wish) == nullptr) return *wish;
+    const VmArea* const above = wish ? areas.first_ending_after(wish->start()) : nullptr;
+    if (wish && (above == nullptr || guarded_start(*above) >= wish->end().value())) return *wish;
   }
-  constexpr VaRange kBelowStack(Va::checked(kLowestFreeAddress), Va::checked(kUserEnd - kStackGap));
-  return areas.highest_free(size, kBelowStack);
+  VaRange bounds(Va::checked(kLowestFreeAddress), Va::checked(kUserEnd - kStackGap));
+  for (;;) {
+    const std::optional<VaRange> found = areas.highest_free(size, bounds);
+    if (!found) return std::nullopt;
+    const VmArea* const above = areas.first_ending_after(found->end());
+    const std::uint64_t highest_end = above != nullptr ? guarded_start(*above) : kUserEnd;
+    if (found->end().value() <= highest_end) return *found;
+    if (highest_end <= kLowestFreeAddress) return std::nullopt;
+    bounds = VaRange(bounds.start(), Va::checked(highest_end));
+  }
 }
 
 template <class P>
@@ -31,24 +40,35 @@ Result<VaRange> MmStruct<P>::mmap(Va hint, std::size_t size, Permission permissi
   if (size == 0) return failure(KernelError::InvalidArgument);
   if (!bytes || *bytes > kUserEnd) return failure(KernelError::OutOfMemory);
   WriteGuard guard(lock_);
+  if (pager_.areas().count() >= limits_.areas) return failure(KernelError::OutOfMemory);
   if (flags.fixed) {
     const Result<VaRange> range = VaRange::from(hint.value(), *bytes);
     // Refused before anything is unmapped, as far as it can be foreseen.
     const bool refused = !range || !hint.page_aligned() || hint.value() == 0 || !is_page_aligned(offset) ||
-                         (file != nullptr && file->size() == 0);
-    if (!refused && !flags.no_replace) TRY(pager_.munmap(*table_, *range));
+                         (file != nullptr && file->size() == 0 && flags.empty_file == EmptyFile::Refused);
+    if (!refused) {
+      TRY(check_limits(*bytes, permission, flags.sharing, flags.area, *range));
+      if (!flags.no_replace) TRY(pager_.munmap(*table_, *range));
+    }
     return map_at(hint, size, permission, flags, file, offset);
   }
   const std::optional<VaRange> range = place(hint, *bytes);
   if (!range) return failure(KernelError::OutOfMemory);
+  TRY(check_limits(*bytes, permission, flags.sharing, flags.area));
   return map_at(range->start(), size, permission, flags, file, offset);
 }
 
 template <class P>
 Result<VaRange> MmStruct<P>::map_at(Va start, std::size_t size, Permission permission, MapFlags flags,
                                     RegularFile* file, std::uint64_t offset) {
-  const VaRange mapped = TRY(pager_.mmap(*table_, start, size, permission, file, offset, flags.sharing));
+  const VaRange mapped =
+      TRY(pager_.mmap(*table_, start, size, permission, file, offset, flags.sharing, flags.empty_file));
   if (!flags.may_write) pager_.forbid_write(mapped);
+  const AreaFlags given = locks_new_ ? flags.area.with(AreaFlag::Locked) : flags.area;
+  if (given != AreaFlags()) {
+    const Result<> changed = pager_.change_flags(mapped, given, {});
+    ASSERT(changed.has_value());  // the mapping is an area of its own: nothing is split
+  }
   return mapped;
 }
 
@@ -57,6 +77,10 @@ Result<std::size_t> MmStruct<P>::munmap(VaRange range) {
   const VaRange pages = TRY(whole_pages(range));
   WriteGuard guard(lock_);
   if (pager_.areas().mapping_at(pages.start()) == pages) return pager_.munmap(*table_, pages.start());
+  // A hole in one area is what makes more of them.
+  const VmArea* const around = pager_.areas().find(pages.start());
+  if (around != nullptr && around->start() < pages.start() && pages.end() < around->end())
+    TRY(check_cuts(pages));
   return pager_.munmap(*table_, pages);
 }
 
@@ -64,14 +88,9 @@ template <class P>
 Result<> MmStruct<P>::protect(VaRange range, Permission permission) {
   const VaRange pages = TRY(whole_pages(range));
   WriteGuard guard(lock_);
+  TRY(check_cuts(pages));
+  if (permission.writable()) TRY(check_newly_writable(pages));
   return pager_.protect(*table_, pages, permission);
-}
-
-template <class P>
-Result<> MmStruct<P>::advise(VaRange range, Advice advice) {
-  const VaRange pages = TRY(whole_pages(range));
-  WriteGuard guard(lock_);
-  return pager_.advise(*table_, pages, advice);
 }
 
 template <class P>
@@ -90,6 +109,8 @@ Result<VaRange> MmStruct<P>::remap(VaRange old_range, std::size_t new_size, Rema
   WriteGuard guard(lock_);
   const VmArea* area = pager_.areas().find(old.start());
   if (area == nullptr || !area->range().contains(old)) return failure(KernelError::BadAddress);
+  if (*bytes > old.size())
+    TRY(check_limits(*bytes - old.size(), area->permission(), area->sharing(), area->flags()));
 
   if (flags.fixed) {
     const VaRange target = TRY(VaRange::from(flags.fixed->value(), *bytes));
@@ -125,16 +146,39 @@ Va MmStruct<P>::brk(Va new_end) {
 
 template <class P>
 bool MmStruct<P>::grow_heap(VaRange more) {
+  const AreaFlags flags = locks_new_ ? AreaFlags(AreaFlag::Locked) : AreaFlags();
+  if (!check_limits(more.size(), Permission::read_write(), Sharing::Private, flags)) return false;
   // The heap's last area grows, if it still is the heap's: a program may have changed or replaced it.
   if (more.start() > heap_start_) {
     const VmArea* last = pager_.areas().find(more.start() - 1);
     if (last != nullptr && last->start() >= heap_start_ && last->is_anonymous() && !last->is_shared() &&
-        last->permission() == Permission::read_write()) {
+        last->permission() == Permission::read_write() && last->flags() == flags) {
       return pager_.move(*table_, last->range(), last->start(), last->range().size() + more.size())
           .has_value();
     }
   }
-  return pager_.mmap(*table_, more.start(), more.size(), Permission::read_write(), nullptr, 0).has_value();
+  if (pager_.areas().count() >= limits_.areas) return false;
+  return map_at(more.start(), more.size(), Permission::read_write(), {}, nullptr, 0).has_value();
+}
+
+// --- Fork ---
+
+template <class P>
+Result<> MmStruct<P>::become_child() {
+  Va at = Va::checked(0);
+  while (const VmArea* area = pager_.areas().first_ending_after(at)) {
+    const VaRange range = area->range();
+    const AreaFlags flags = area->flags();
+    if (flags.has(AreaFlag::DontFork)) {
+      TRY(pager_.munmap(*table_, range));
+    } else {
+      if (flags.has(AreaFlag::WipeOnFork)) TRY(pager_.advise(*table_, range, Advice::DontNeed));
+      if (flags.has(AreaFlag::Locked)) TRY(pager_.change_flags(range, {}, AreaFlag::Locked));
+    }
+    if (range.end().value() >= kUserEnd) break;
+    at = range.end();
+  }
+  return {};
 }
 
 // --- Reports ---

@@ -44,8 +44,12 @@ struct UserPage {
   Frame pin;              // nothing for the zero page, which always stays
 };
 
+/// Whether a file of length zero is mapped: no page of it can be had until it grows.
+enum class EmptyFile : std::uint8_t { Refused, Mapped };
+
 enum class Advice : std::uint8_t {
   DontNeed,  // contents may go: anonymous memory reads as zeroes again, files are read anew
+  Free,      // the same, of private anonymous memory only; MmStruct passes it on as DontNeed
   WillNeed,  // read files ahead, as far as memory allows
   Populate   // make every page present, as far as memory allows (MAP_POPULATE)
 };
@@ -66,11 +70,12 @@ concept ForksByWriteProtection = requires {
 /// A memory policy. All sizes are in bytes; addresses and ranges that an operation changes must be
 /// page-aligned.
 ///
-/// mmap(table, addr, size, permission, file, offset, sharing)
+/// mmap(table, addr, size, permission, file, offset, sharing, empty)
 ///   maps [addr, addr + size), size rounded up to pages, and returns that range. `file` null: anonymous
 ///   memory. Errors, with nothing changed: InvalidArgument for addr 0, an unaligned addr or offset, size 0,
 ///   an end that overflows or lies beyond the user half, an offset whose end overflows, a file of length
-///   zero; AlreadyMapped for any overlap; OutOfMemory. EagerPager also reports errors of reading the file.
+///   zero (unless `empty` says otherwise); AlreadyMapped for any overlap; OutOfMemory. EagerPager also
+///   reports errors of reading the file.
 ///
 /// munmap(table, addr)
 ///   removes the whole mapping that starts at addr (all pieces that one mmap made and that still follow one
@@ -115,6 +120,12 @@ concept ForksByWriteProtection = requires {
 ///   writes dirty pages of shared file mappings in the range to their files (msync). NotMapped when part of
 ///   the range is not mapped, after the rest is written; InputOutput.
 ///
+/// grow_down(table, area, start)
+///   makes an area of anonymous memory begin at `start`, lower than it does; nothing is mapped in between.
+///
+/// change_flags(range, given, taken)
+///   changes the flags of what is mapped in the range. OutOfMemory, with nothing changed.
+///
 /// forbid_write(range)
 ///   makes protect refuse write rights on what is mapped there (AccessDenied).
 template <class P>
@@ -122,9 +133,11 @@ concept Pager =
     std::default_initializable<P> && std::movable<P> && (ForksByCopying<P> || ForksByWriteProtection<P>) &&
     requires(P pager, const P& constant, PageTable& table, Va va, VaRange range, std::size_t size,
              Permission permission, RegularFile* file, std::uint64_t offset, Sharing sharing, Access access,
-             Advice advice, const PageFaultReason& reason) {
+             Advice advice, const PageFaultReason& reason, EmptyFile empty, VmArea& area, AreaFlags flags) {
       { pager.mmap(table, va, size, permission, file, offset) } -> std::same_as<Result<VaRange>>;
-      { pager.mmap(table, va, size, permission, file, offset, sharing) } -> std::same_as<Result<VaRange>>;
+      {
+        pager.mmap(table, va, size, permission, file, offset, sharing, empty)
+      } -> std::same_as<Result<VaRange>>;
       { pager.munmap(table, va) } -> std::same_as<Result<std::size_t>>;
       { pager.munmap(table, range) } -> std::same_as<Result<std::size_t>>;
       { pager.get_user_page(table, va, access) } -> std::same_as<std::optional<UserPage>>;
@@ -134,6 +147,8 @@ concept Pager =
       { pager.move(table, range, va, size) } -> std::same_as<Result<VaRange>>;
       { pager.handle_page_fault(table, reason) } -> std::same_as<Result<>>;
       { pager.clear(table) } -> std::same_as<void>;
+      { pager.grow_down(table, area, va) } -> std::same_as<Result<>>;
+      { pager.change_flags(range, flags, flags) } -> std::same_as<Result<>>;
       { pager.forbid_write(range) } -> std::same_as<void>;
       { pager.synchronize(table, range) } -> std::same_as<Result<>>;
       { constant.areas() } -> std::same_as<const AreaIndex&>;

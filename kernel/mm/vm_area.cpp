@@ -29,6 +29,7 @@ Result<Box<VmArea>> VmArea::copy_for(Space& space, VaRange range) const {
   Box<VmArea> copy =
       TRY(make_box<VmArea>(space, range, permission_, sharing_, loader_, first_index_, mapping_));
   copy->may_write_ = may_write_;
+  copy->flags_ = flags_;
   return copy;
 }
 
@@ -39,7 +40,7 @@ SpinLock* VmArea::mappings_lock() const {
 
 bool VmArea::continues_with(const VmArea& next) const {
   if (end() != next.start() || mapping_ != next.mapping_ || permission_ != next.permission_ ||
-      may_write_ != next.may_write_) {
+      may_write_ != next.may_write_ || flags_ != next.flags_) {
     return false;
   }
   return is_anonymous() || page_index(end()) == next.first_index_;

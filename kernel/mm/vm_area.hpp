@@ -25,6 +25,30 @@ struct FileMappingTag;
 
 enum class Sharing : std::uint8_t { Private, Shared };
 
+/// What is true of an area beside its permission.
+enum class AreaFlag : std::uint8_t {
+  DontFork = 1,     // a child does not get it (MADV_DONTFORK)
+  WipeOnFork = 2,   // a child finds zeroes (MADV_WIPEONFORK)
+  Locked = 4,       // its contents may not be dropped (mlock)
+  GrowsDown = 8,    // a fault below makes it longer (stacks)
+  Unreserved = 16,  // memory was not promised (MAP_NORESERVE)
+};
+
+class AreaFlags {
+ public:
+  constexpr AreaFlags() = default;
+  constexpr AreaFlags(AreaFlag flag) : bits_(static_cast<std::uint8_t>(flag)) {}
+
+  constexpr bool has(AreaFlag flag) const { return (bits_ & static_cast<std::uint8_t>(flag)) != 0; }
+  constexpr AreaFlags with(AreaFlags other) const { return AreaFlags(bits_ | other.bits_); }
+  constexpr AreaFlags without(AreaFlags other) const { return AreaFlags(bits_ & ~other.bits_); }
+  friend constexpr bool operator==(AreaFlags, AreaFlags) = default;
+
+ private:
+  explicit constexpr AreaFlags(int bits) : bits_(static_cast<std::uint8_t>(bits)) {}
+  std::uint8_t bits_ = 0;
+};
+
 class VmArea : public ListNode<FileMappingTag> {
  public:
   /// `first_index`: the loader's page index at the start of the range. `mapping`: identifies the mmap call
@@ -64,6 +88,9 @@ class VmArea : public ListNode<FileMappingTag> {
   bool may_write() const { return may_write_; }
   void forbid_write() { may_write_ = false; }
 
+  AreaFlags flags() const { return flags_; }
+  void set_flags(AreaFlags flags) { flags_ = flags; }
+
   /// A copy, not registered and in no index, for `range` of `space`; the page index at its start is this
   /// area's until set_first_index says otherwise. Error: OutOfMemory.
   [[nodiscard]] Result<Box<VmArea>> copy_for(Space& space, VaRange range) const;
@@ -91,6 +118,7 @@ class VmArea : public ListNode<FileMappingTag> {
   Permission permission_;
   Sharing sharing_;
   bool may_write_ = true;
+  AreaFlags flags_;
   AnyLoader loader_;
   std::uint64_t first_index_;
   std::uint64_t mapping_;

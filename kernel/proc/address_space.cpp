@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "kernel/mm/page_cache.hpp"
+#include "kernel/riscv/memory.hpp"
 
 namespace faultline {
 
@@ -28,8 +29,19 @@ Result<> create_signal_return_page() {
   return {};
 }
 
-Result<Ref<AddressSpace>> AddressSpace::create() {
+MemoryLimits initial_memory_limits() {
+  constexpr std::uint64_t kLockedBytes = 8 << 20, kAreas = 65530;  // Linux's defaults
+  // Who asks at once for more than the machine has would be killed for it later: Linux's overcommit
+  // heuristic.
+  return {.stack = kUserStackBytes,
+          .locked = kLockedBytes,
+          .areas = kAreas,
+          .commitment = memory::total_frames() * kPageSize};
+}
+
+Result<Ref<AddressSpace>> AddressSpace::create(const MemoryLimits& limits) {
   Ref<AddressSpace> space = TRY(make_ref<AddressSpace>(TRY(SystemMm::create())));
+  space->mm().set_limits(limits);
   // Private, so that a program that makes the page writable changes its own copy only.
   TRY(space->mm().mmap(Va::checked(kSignalReturnPage), kPageSize, Permission::read_execute(), {.fixed = true},
                        signal_return_file, 0));

@@ -5,7 +5,7 @@
 //                      two pages never mapped
 //   kSignalReturnPage  the code that signal handlers return to, read-execute, the same frame in every space
 //                      one page never mapped
-//   kStackTop          the first thread's stack, kUserStackBytes
+//   kStackTop          the first thread's stack, grows down as far as the limit of stacks allows
 //                      guard gap; below it mmap without a hint places areas, top down
 //   …
 //   end of the program's image, then the heap (brk), going up
@@ -30,7 +30,7 @@ class AddressSpace final : public RefCounted {
   explicit AddressSpace(SystemMm&& mm) : mm_(std::move(mm)) {}
 
   /// A space that holds only the signal-return page. Error: OutOfMemory.
-  static Result<Ref<AddressSpace>> create();
+  static Result<Ref<AddressSpace>> create(const MemoryLimits& limits);
 
   /// The child's space for fork. Error: OutOfMemory.
   Result<Ref<AddressSpace>> fork();
@@ -40,6 +40,9 @@ class AddressSpace final : public RefCounted {
  private:
   SystemMm mm_;
 };
+
+/// The first process's, until somebody sets others.
+MemoryLimits initial_memory_limits();
 
 /// Prepares the frame of the signal-return page; once, at start-up. Error: OutOfMemory.
 Result<> create_signal_return_page();

@@ -77,7 +77,7 @@ Result<> start_first_process(std::optional<std::string_view> program) {
   process->files = TRY(make_ref<FileTable>());
   process->file_system = TRY(make_ref<FileSystemContext>(root_directory(), root_directory()));
   process->actions = TRY(make_ref<SignalActions>());
-  process->memory = TRY(AddressSpace::create());
+  process->memory = TRY(AddressSpace::create(initial_memory_limits()));
   process->started = clock::now();
   std::memcpy(process->name, "init", sizeof("init"));
   Ref<UserThread> thread = TRY(UserThread::create(*process, execute_chosen_program));

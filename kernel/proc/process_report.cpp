@@ -166,6 +166,7 @@ Result<MemoryReport> Source::memory(ProcessId id) {
   report.shared_pages = pages.shared_pages;
   memory->mm().for_each_area([&](const VmArea& area) {
     const Permission permission = area.permission();
+    if (area.flags().has(AreaFlag::Locked)) report.locked_pages += area.range().pages();
     if (permission.executable()) report.text_pages += area.range().pages();
     if (permission.writable() && !area.is_shared()) report.data_pages += area.range().pages();
   });

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "kernel/dev/random.hpp"
+#include "kernel/proc/process.hpp"
 
 namespace faultline {
 
@@ -17,9 +18,14 @@ Result<> read_exactly(Inode& file, std::uint64_t offset, std::span<std::byte> by
   return {};
 }
 
-Result<> map_anonymous(SystemMm& mm, std::uint64_t start, std::uint64_t end, Permission permission) {
+// Of a program's stack there is so much from the start; the rest comes as it grows.
+constexpr std::uint64_t kFirstStackBytes = 128 * 1024;
+
+Result<> map_anonymous(SystemMm& mm, std::uint64_t start, std::uint64_t end, Permission permission,
+                       AreaFlags flags = {}) {
   if (start >= end) return {};
-  TRY(mm.mmap(Va::checked(start), end - start, permission, {.fixed = true, .no_replace = true}));
+  TRY(mm.mmap(Va::checked(start), end - start, permission,
+              {.fixed = true, .no_replace = true, .area = flags}));
   return {};
 }
 
@@ -183,11 +189,12 @@ Result<ProgramStart> load_program(Inode& file, const ElfImage& image, std::strin
                                   const StringList& arguments, const StringList& environment,
                                   const ProcessCredentials& credentials, bool secure) {
   const std::uint64_t base = image.position_independent() ? kPieBase & ~(image.alignment() - 1) : 0;
-  Ref<AddressSpace> memory = TRY(AddressSpace::create());
+  Ref<AddressSpace> memory = TRY(AddressSpace::create(Process::current().mm().limits()));
   SystemMm& mm = memory->mm();
   for (const ElfSegment& segment : image.segments()) TRY(map_segment(mm, file, segment, base));
   mm.set_heap_start(Va::checked(page_floor(base + image.end() + kPageSize - 1)));
-  TRY(map_anonymous(mm, kStackTop - kUserStackBytes, kStackTop, Permission::read_write()));
+  TRY(map_anonymous(mm, kStackTop - kFirstStackBytes, kStackTop, Permission::read_write(),
+                    AreaFlag::GrowsDown));
   const std::uint64_t stack_pointer =
       TRY(build_stack(mm, image, base, path, arguments, environment, credentials, secure));
   const StackPlan plan(path.size() + 1, arguments, environment, 0);

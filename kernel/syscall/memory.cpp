@@ -17,8 +17,14 @@ namespace {
 
 constexpr std::uint32_t kProtRead = 1, kProtWrite = 2, kProtExecute = 4;
 constexpr std::uint32_t kMapShared = 1, kMapPrivate = 2, kMapSharedValidate = 3, kMapTypeMask = 0xf,
-                        kMapFixed = 0x10, kMapAnonymous = 0x20, kMapPopulate = 0x8000,
+                        kMapFixed = 0x10, kMapAnonymous = 0x20, kMapGrowsDown = 0x100, kMapDenyWrite = 0x800,
+                        kMapExecutable = 0x1000, kMapLocked = 0x2000, kMapNoReserve = 0x4000,
+                        kMapPopulate = 0x8000, kMapNonBlocking = 0x10000, kMapStack = 0x20000,
                         kMapHugePages = 0x40000, kMapFixedNoReplace = 0x100000;
+// What MAP_SHARED_VALIDATE accepts; other types ignore what they do not know.
+constexpr std::uint32_t kMapKnown = kMapTypeMask | kMapFixed | kMapAnonymous | kMapGrowsDown | kMapDenyWrite |
+                                    kMapExecutable | kMapLocked | kMapNoReserve | kMapPopulate |
+                                    kMapNonBlocking | kMapStack | kMapHugePages | kMapFixedNoReplace;
 
 SystemMm& mm() { return Process::current().mm(); }
 
@@ -49,13 +55,15 @@ Result<MappedFile> file_to_map(int descriptor, std::uint64_t size, std::uint32_t
                                std::uint32_t flags) {
   const std::uint32_t type = flags & kMapTypeMask;
   MappedFile mapped;
-  if ((flags & kMapAnonymous) != 0) {
+  if ((flags & kMapAnonymous) == 0) mapped.open = TRY(accessible_file(descriptor));
+  if (!mapped.open || mapped.open->maps_as_memory()) {
     if (type == kMapPrivate) return mapped;
+    const bool promised = (flags & kMapNoReserve) == 0;
+    if (promised && size > mm().limits().commitment) return failure(KernelError::OutOfMemory);
     mapped.memory = TRY(make_ref<AnonymousFile>(page_floor(size + kPageSize - 1)));
     mapped.file = mapped.memory.get();
     return mapped;
   }
-  mapped.open = TRY(accessible_file(descriptor));
   const OpenFlags mode = mapped.open->flags();
   if (!mode.readable()) return failure(KernelError::AccessDenied);
   if (type != kMapPrivate && (protection & kProtWrite) != 0 && !mode.writable()) {
@@ -64,7 +72,28 @@ Result<MappedFile> file_to_map(int descriptor, std::uint64_t size, std::uint32_t
   mapped.may_write = type == kMapPrivate || mode.writable();
   mapped.file = mapped.open->inode() == nullptr ? nullptr : mapped.open->inode()->mappable();
   if (mapped.file == nullptr) return failure(KernelError::NoDevice);
+  if ((flags & kMapGrowsDown) != 0) return failure(KernelError::InvalidArgument);
+  if (type == kMapSharedValidate && (flags & ~kMapKnown) != 0) return failure(KernelError::NotSupported);
   return mapped;
+}
+
+AreaFlags area_flags_of(std::uint32_t flags) {
+  AreaFlags area;
+  if ((flags & kMapLocked) != 0) area = area.with(AreaFlag::Locked);
+  if ((flags & kMapNoReserve) != 0) area = area.with(AreaFlag::Unreserved);
+  if ((flags & kMapGrowsDown) != 0) area = area.with(AreaFlag::GrowsDown);
+  return area;
+}
+
+// RLIMIT_MEMLOCK binds only who is not privileged.
+std::uint64_t lock_limit() {
+  const Process& process = Process::current();
+  return process.credentials.effective_user == 0 ? MemoryLimits::kUnlimited : mm().limits().locked;
+}
+
+bool may_lock_more(std::uint64_t size) {
+  const std::uint64_t limit = lock_limit();
+  return limit == MemoryLimits::kUnlimited || mm().locked_bytes() + size <= limit;
 }
 
 bool is_mapped(VaRange range) {
@@ -94,6 +123,38 @@ Result<> populate(VaRange range) {
   return {};
 }
 
+Value advise(VaRange range, Advice advice) {
+  if (!range.empty()) TRY(mm().advise(range, advice));
+  return 0;
+}
+
+Value change_flags(VaRange range, AreaFlags given, AreaFlags taken) {
+  if (!range.empty()) TRY(mm().change_flags(range, given, taken));
+  return 0;
+}
+
+// Calls f(const VmArea&) for the areas in a range, until one fails.
+template <class F>
+Result<> for_areas_in(VaRange range, F f) {
+  Result<> result;
+  mm().for_each_area([&](const VmArea& area) {
+    if (result && area.range().overlaps(range)) result = f(area);
+  });
+  return result;
+}
+
+// MADV_REMOVE makes a hole in a file, which no file system here can.
+Value remove_contents(VaRange range) {
+  if (range.empty()) return 0;
+  TRY(for_areas_in(range, [](const VmArea& area) -> Result<> {
+    if (area.flags().has(AreaFlag::Locked) || area.file() == nullptr)
+      return failure(KernelError::InvalidArgument);
+    const bool changes_file = area.is_shared() && area.may_write();
+    return failure(changes_file ? KernelError::NotSupported : KernelError::AccessDenied);
+  }));
+  return failure(KernelError::NotMapped);
+}
+
 Result<> populate_for(VaRange range, Access access) {
   if (!is_mapped(range)) return failure(KernelError::NotMapped);
   if (!mm().access_ok(range, access)) return failure(KernelError::InvalidArgument);
@@ -110,9 +171,11 @@ Value brk(Address end) {
 Value mmap(Address hint, std::uint64_t size, std::uint32_t protection, std::uint32_t flags, int descriptor,
            std::uint64_t offset) {
   const std::uint32_t type = flags & kMapTypeMask;
+  if (!is_page_aligned(offset)) return failure(KernelError::InvalidArgument);
+  if ((flags & kMapAnonymous) == 0) TRY(accessible_file(descriptor));
   if (type != kMapShared && type != kMapPrivate && type != kMapSharedValidate)
     return failure(KernelError::InvalidArgument);
-  if (size == 0 || !is_page_aligned(offset)) return failure(KernelError::InvalidArgument);
+  if (size == 0) return failure(KernelError::InvalidArgument);
   if ((flags & kMapHugePages) != 0) return failure(KernelError::InvalidArgument);
   const bool anonymous = (flags & kMapAnonymous) != 0;
   MappedFile mapped;
@@ -124,18 +187,27 @@ Value mmap(Address hint, std::uint64_t size, std::uint32_t protection, std::uint
     const VaRange range = TRY(page_range(hint, size, KernelError::NotMapped));
     if (range.start().value() == 0) return failure(KernelError::NotPermitted);
   }
-  if (anonymous) mapped = TRY(file_to_map(descriptor, size, protection, flags));
+  if (anonymous) {
+    // An anonymous mapping has no file that could know more types of flags.
+    if (type == kMapSharedValidate) return failure(KernelError::InvalidArgument);
+    if (type != kMapPrivate && (flags & kMapGrowsDown) != 0) return failure(KernelError::InvalidArgument);
+    mapped = TRY(file_to_map(descriptor, size, protection, flags));
+  }
+  const bool locked = (flags & kMapLocked) != 0 || mm().locks_new_mappings();
+  if (locked && !may_lock_more(size)) return failure(KernelError::TryAgain);
   const MapFlags map_flags{.fixed = fixed,
                            .no_replace = (flags & kMapFixedNoReplace) != 0,
                            .may_write = mapped.may_write,
-                           .sharing = type == kMapPrivate ? Sharing::Private : Sharing::Shared};
+                           .sharing = type == kMapPrivate ? Sharing::Private : Sharing::Shared,
+                           .empty_file = EmptyFile::Mapped,
+                           .area = area_flags_of(flags)};
   const Va place = Va::from(page_floor(hint)).value_or(Va::checked(0));
-  const VaRange range =
-      TRY(mm().mmap(place, size, permission_of(protection), map_flags, mapped.file, anonymous ? 0 : offset));
+  const VaRange range = TRY(
+      mm().mmap(place, size, permission_of(protection), map_flags, mapped.file, mapped.memory ? 0 : offset));
   // What is written through the mapping may show in its page tables alone.
-  if (mapped.open && map_flags.sharing == Sharing::Shared) note_unwritten_change();
+  if (mapped.open && !mapped.memory && map_flags.sharing == Sharing::Shared) note_unwritten_change();
   // Loading ahead is a wish; what cannot be loaded now faults later.
-  if ((flags & kMapPopulate) != 0) (void)populate(range);
+  if ((flags & kMapPopulate) != 0 || locked) (void)populate(range);
   return range.start().value();
 }
 
@@ -179,10 +251,15 @@ Value madvise(Address start, std::uint64_t size, std::uint32_t advice) {
     kWillNeed = 3,
     kDontNeed = 4,
     kFree = 8,
+    kRemove = 9,
+    kDontFork = 10,
+    kDoFork = 11,
     kDontDump = 16,
     kDoDump = 17,
     kNoHugePage = 15,
     kHugePage = 14,
+    kWipeOnFork = 18,
+    kKeepOnFork = 19,
     kCold = 20,
     kPageOut = 21,
     kPopulateRead = 22,
@@ -191,12 +268,21 @@ Value madvise(Address start, std::uint64_t size, std::uint32_t advice) {
   const VaRange range = TRY(page_range(start, size, KernelError::InvalidArgument));
   switch (advice) {
     case kDontNeed:
+      return advise(range, Advice::DontNeed);
     case kFree:  // may be dropped at any time, so now is a time
-      if (!range.empty()) TRY(mm().advise(range, Advice::DontNeed));
-      return 0;
+      return advise(range, Advice::Free);
     case kWillNeed:
-      if (!range.empty()) TRY(mm().advise(range, Advice::WillNeed));
-      return 0;
+      return advise(range, Advice::WillNeed);
+    case kRemove:
+      return remove_contents(range);
+    case kDontFork:
+      return change_flags(range, AreaFlag::DontFork, {});
+    case kDoFork:
+      return change_flags(range, {}, AreaFlag::DontFork);
+    case kWipeOnFork:
+      return change_flags(range, AreaFlag::WipeOnFork, {});
+    case kKeepOnFork:
+      return change_flags(range, {}, AreaFlag::WipeOnFork);
     case kPopulateRead:
       TRY(populate_for(range, Access::Read));
       return 0;
@@ -225,58 +311,103 @@ Value msync(Address start, std::uint64_t size, std::uint32_t flags) {
   if ((flags & kAsynchronous) != 0 && (flags & kSynchronous) != 0)
     return failure(KernelError::InvalidArgument);
   const VaRange range = TRY(page_range(start, size, KernelError::NotMapped));
-  if (!is_mapped(range)) return failure(KernelError::NotMapped);
-  if ((flags & kSynchronous) != 0 && !range.empty()) TRY(mm().synchronize(range));
-  return 0;
+  if (range.empty()) return 0;
+  if ((flags & kInvalidate) != 0) {
+    TRY(for_areas_in(range, [](const VmArea& area) -> Result<> {
+      return area.flags().has(AreaFlag::Locked) ? failure(KernelError::Busy) : Result<>();
+    }));
+  }
+  if ((flags & kSynchronous) != 0) TRY(mm().synchronize(range));
+  return is_mapped(range) ? Value(0) : failure(KernelError::NotMapped);
 }
 
 Value mincore(Address start, std::uint64_t size, Address vector) {
   const VaRange range = TRY(page_range(start, size, KernelError::NotMapped));
-  if (!is_mapped(range)) return failure(KernelError::NotMapped);
   std::array<std::byte, 64> present;
   for (std::size_t done = 0; done < range.pages();) {
     const std::size_t count = std::min(present.size(), range.pages() - done);
-    for (std::size_t i = 0; i < count; ++i) {
-      const std::optional<Translation> page = mm().walk(range.start() + (done + i) * kPageSize);
-      present[i] = static_cast<std::byte>(page.has_value());
-    }
+    const Va start_of_part = range.start() + done * kPageSize;
+    TRY(mm().resident(VaRange(start_of_part, start_of_part + count * kPageSize),
+                      std::span(present).first(count)));
     TRY(copy_to_user(vector + done, std::span(present).first(count)));
     done += count;
   }
   return 0;
 }
 
-// Nothing is ever paged out, so all memory that is in use is locked.
-Value mlock(Address start, std::uint64_t size) {
+// Nothing is ever paged out: locking keeps MADV_DONTNEED from dropping pages, and makes them present now.
+
+namespace {
+
+// The pages that [start, start + size) touches.
+Result<VaRange> touched_pages(Address start, std::uint64_t size) {
   const std::uint64_t first = page_floor(start);
   if (start + size < start) return failure(KernelError::InvalidArgument);
-  const VaRange range = TRY(page_range(first, start + size - first, KernelError::NotMapped));
-  if (!is_mapped(range)) return failure(KernelError::NotMapped);
-  TRY(populate(range));
+  return page_range(first, start + size - first, KernelError::NotMapped);
+}
+
+Value lock_range(Address start, std::uint64_t size, bool load) {
+  const std::uint64_t limit = lock_limit();
+  if (limit == 0) return failure(KernelError::NotPermitted);
+  const VaRange range = TRY(touched_pages(start, size));
+  if (range.empty()) return 0;
+  TRY(mm().lock_pages(range, limit));
+  if (load) TRY(populate(range));
   return 0;
 }
+
+// Calls f(range) for every area. Another thread may change them in between; what it maps is its own business.
+template <class F>
+Result<> for_all_areas(F f) {
+  for (Va from = Va::checked(0);;) {
+    std::optional<VaRange> next;
+    mm().for_each_area([&](const VmArea& area) {
+      if (!next && area.start() >= from) next = area.range();
+    });
+    if (!next) return {};
+    f(*next);
+    if (next->end().value() >= kUserEnd) return {};
+    from = next->end();
+  }
+}
+
+}  // namespace
+
+Value mlock(Address start, std::uint64_t size) { return lock_range(start, size, true); }
 
 Value mlock2(Address start, std::uint64_t size, std::uint32_t flags) {
   constexpr std::uint32_t kOnFault = 1;
   if ((flags & ~kOnFault) != 0) return failure(KernelError::InvalidArgument);
-  return mlock(start, size);
+  return lock_range(start, size, (flags & kOnFault) == 0);
 }
 
 Value munlock(Address start, std::uint64_t size) {
-  const std::uint64_t first = page_floor(start);
-  if (start + size < start) return failure(KernelError::InvalidArgument);
-  const VaRange range = TRY(page_range(first, start + size - first, KernelError::NotMapped));
-  return is_mapped(range) ? Value(0) : failure(KernelError::NotMapped);
+  return change_flags(TRY(touched_pages(start, size)), {}, AreaFlag::Locked);
 }
 
 Value mlockall(std::uint32_t flags) {
   constexpr std::uint32_t kCurrent = 1, kFuture = 2, kOnFault = 4;
-  if (flags == 0 || (flags & ~(kCurrent | kFuture | kOnFault)) != 0)
+  if (flags == 0 || flags == kOnFault || (flags & ~(kCurrent | kFuture | kOnFault)) != 0)
     return failure(KernelError::InvalidArgument);
+  const std::uint64_t limit = lock_limit();
+  if (limit == 0) return failure(KernelError::NotPermitted);
+  const bool current = (flags & kCurrent) != 0;
+  if (current && limit != MemoryLimits::kUnlimited && mm().usage().virtual_pages * kPageSize > limit)
+    return failure(KernelError::OutOfMemory);
+  mm().lock_new_mappings((flags & kFuture) != 0);
+  if (!current) return 0;
+  TRY(for_all_areas([&](VaRange range) {
+    (void)mm().change_flags(range, AreaFlag::Locked, {});
+    if ((flags & kOnFault) == 0) (void)populate(range);
+  }));
   return 0;
 }
 
-Value munlockall() { return 0; }
+Value munlockall() {
+  mm().lock_new_mappings(false);
+  TRY(for_all_areas([](VaRange range) { (void)mm().change_flags(range, {}, AreaFlag::Locked); }));
+  return 0;
+}
 
 Value riscv_flush_icache(Address, Address, std::uint64_t flags) {
   constexpr std::uint64_t kThisThread = 1;

@@ -161,7 +161,7 @@ TEST_CASE_TEMPLATE("every allocation failing in turn in kernel copies", P, LazyP
       CHECK((n > 1) == (std::is_same_v<P, LazyPager>));
       break;
     }
-    CHECK(result.error() == KernelError::BadAddress);
+    CHECK(result.error() == KernelError::OutOfMemory);
     REQUIRE(n < 50);
   }
 }
