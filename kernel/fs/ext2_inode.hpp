@@ -110,6 +110,7 @@ class Ext2Inode final : public Inode, public ListNode<InodeByNumber>, public Lis
   Result<> release_attribute_block();
   void was_read();
   Result<> zero_tail();
+  Result<> write_contents(std::uint64_t position, IoBuffer& buffer);
   Result<> write_to_page(std::uint64_t position, std::size_t count, IoBuffer& buffer, std::uint64_t& written);
   Result<> allocate_range(std::uint64_t position, std::size_t count, std::size_t& room);
   Result<> free_blocks_beyond_end(const MutexGuard& map_guard);
