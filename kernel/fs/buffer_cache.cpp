@@ -49,7 +49,10 @@ Result<BufferRef> BufferCache::get(std::uint64_t number, Fill fill) {
   // much asks is_full_of_dirty() first.
   while (count_ >= capacity_ && drop_one_clean()) {
   }
-  Buffer* fresh = TRY(insert(number));
+  Result<Buffer*> inserted = insert(number);
+  // Writing pages back must not fail for want of the memory that it is to free.
+  while (!inserted && drop_one_clean()) inserted = insert(number);
+  Buffer* const fresh = TRY(inserted);
   guard.release();
   return load(*fresh, fill);
 }

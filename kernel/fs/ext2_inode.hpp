@@ -93,6 +93,8 @@ class Ext2Inode final : public Inode, public ListNode<InodeByNumber>, public Lis
  protected:
   Result<> read_pages(std::uint64_t first, std::span<const Pa> frames) override;
   Result<> write_pages(std::uint64_t first, std::span<const Pa> frames) override;
+  // An orphan may be about to be erased.
+  bool worth_writing() const override { return links() != 0; }
 
  private:
   Result<> check_room_for(std::string_view name);

@@ -89,6 +89,9 @@ Result<Box<Volume>> Volume::open(BlockDevice& device, Replayed replayed) {
     return failure(KernelError::Corrupt);
   }
 
+  if ((std::size_t{1024} << super->log_block_size) < device.block_bytes())
+    return refuse(KernelError::NotSupported, "ext2 has smaller blocks than the disk");
+
   Result<Box<Volume>> made = make_box<Volume>(device, *super);
   if (!made) return refuse(made.error(), kNoMemory);
   Box<Volume> volume = *std::move(made);
