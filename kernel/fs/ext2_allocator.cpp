@@ -78,9 +78,9 @@ Result<> Volume::clear_bit_of(BlockNumber block) {
   return {};
 }
 
-bool Volume::holds_freed_blocks() const {
+std::size_t Volume::freed_blocks() const {
   MutexGuard guard(allocation_lock_);
-  return freed_.size() != 0;
+  return freed_.size();
 }
 
 // The first `count` of the freed blocks may have new owners now.

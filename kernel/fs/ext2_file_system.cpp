@@ -99,6 +99,8 @@ Result<> Ext2FileSystem::write_everything(Volume::Mark mark) {
     if (inode->links() != 0) note(inode->write_back(0, UINT64_MAX));
   }
   MutexGuard guard(namespace_lock_);
+  // A file that becomes shorter after it has been stored here must wait with its blocks for the next time.
+  const std::size_t freed = volume_->freed_blocks();
   InodeNumber next = 0;
   for (InodeNumber last = 0; Ref<Ext2Inode> orphan = inodes_.next_orphan(last);) {
     last = orphan->number();
@@ -110,7 +112,7 @@ Result<> Ext2FileSystem::write_everything(Volume::Mark mark) {
     last = inode->number();
     note(inode->store());
   }
-  note(volume_->write_back(outcome ? mark : Volume::Mark::InUse));
+  note(volume_->write_back(outcome ? mark : Volume::Mark::InUse, outcome ? freed : 0));
   return outcome;
 }
 

@@ -34,7 +34,7 @@ class Ext2FileSystem final : public FileSystem {
   auto change(Change make_change) {
     if (volume_->buffers().is_full_of_dirty()) (void)commit();  // it is the next fsync that must tell
     auto outcome = make_change();
-    if (outcome || outcome.error() != KernelError::NoSpace || !volume_->holds_freed_blocks()) return outcome;
+    if (outcome || outcome.error() != KernelError::NoSpace || volume_->freed_blocks() == 0) return outcome;
     if (!commit()) return outcome;
     return make_change();
   }

@@ -239,18 +239,17 @@ Result<> Volume::mark_in_use() {
   return {};
 }
 
-Result<> Volume::write_back(Mark mark) {
+Result<> Volume::write_back(Mark mark, std::size_t freed) {
   if (never_written_) return {};
   if (mark == Mark::Clean) {
-    TRY(write_back(Mark::InUse));
+    TRY(write_back(Mark::InUse, freed));
+    freed = 0;
     // With nothing to replay, the mark that says so can go to its place alone.
     if (journal_) TRY(journal_->mark_empty());
     buffers_.use_log(nullptr);
   }
-  std::size_t freed;
   {
     MutexGuard guard(allocation_lock_);
-    freed = freed_.size();
     TRY(store_descriptors());
     TRY(store_superblock(mark));
   }

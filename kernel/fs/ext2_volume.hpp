@@ -69,8 +69,8 @@ class Volume {
   Result<> free_block(BlockNumber block);
   /// Gives a block back at once, to which nothing on the disk or in the cache refers.
   Result<> give_up_block(BlockNumber block);
-  /// Whether a write_back would make room.
-  bool holds_freed_blocks() const;
+  /// Blocks that wait for a write_back.
+  std::size_t freed_blocks() const;
 
   /// A free inode: a file near its directory, a directory where there is room. Error: NoSpace.
   Result<InodeNumber> allocate_inode(InodeNumber parent, bool directory);
@@ -104,7 +104,9 @@ class Volume {
   bool was_replayed() const { return replayed_ == Replayed::Yes; }
   enum class Mark : std::uint8_t { InUse, Clean };
   /// Writes descriptors, superblock and all buffers, and flushes the disk's own cache.
-  Result<> write_back(Mark mark);
+  /// Of the blocks that have been freed, the first `freed` are free then: those that no inode in the buffers
+  /// refers to any more.
+  Result<> write_back(Mark mark, std::size_t freed);
 
   FileSystemStatistics statistics();
 

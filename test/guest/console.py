@@ -97,12 +97,6 @@ class Console:
             os.close(self.descriptor)
             self.descriptor = None
 
-    def cut_off(self):
-        """Ends the process at once, and reads what it had printed by then."""
-        self.process.terminate()
-        self.wait()
-        self.close()
-
     def _read(self, seconds):
         """Waits at most `seconds` for output: False at its end, None if nothing came."""
         if STOP.is_set():

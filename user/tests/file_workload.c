@@ -2,7 +2,7 @@
 // has promised? It prints a line for each promise before it goes on:
 //
 //     kept N       file N has its contents and its name, on the disk
-//     leaving N    file N is about to be changed
+//     leaving N    file N is about to be changed, as soon as whoever reads this has answered with a line
 //
 //   file_workload run SEED        works until it is stopped
 //   file_workload check N...      says which of these files are not as they were kept
@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <termios.h>
 #include <unistd.h>
 
 enum { directories = 4, longest = 40000 };
@@ -42,7 +41,6 @@ static void require(bool condition, const char* what) {
 static void promise(const char* line, unsigned number) {
   printf("%s %u\n", line, number);
   fflush(stdout);
-  tcdrain(STDOUT_FILENO);  // who reads it knows it before the next step
 }
 
 static void make_file(unsigned number, bool keep) {
@@ -100,6 +98,7 @@ static void run(unsigned seed) {
     unsigned old = number - window;
     if (number % 100000 < window || access(path_of(old, 0), F_OK) != 0) continue;
     promise("leaving", old);
+    require(getchar() == '\n', "answer");
     if (rand() % 2 == 0) require(truncate(path_of(old, 0), rand() % 5000) == 0, "truncate");
     require(unlink(path_of(old, 0)) == 0, "unlink");
   }
