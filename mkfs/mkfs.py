@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Builds the disk image of the guest: an ext2 file system, the same bytes for the same input, by any user.
+"""Builds the disk image of the guest: an ext3 file system, the same bytes for the same input, by any user.
 
     mkfs.py --output fs.img --root DIRECTORY [PROGRAM...]
 
