@@ -103,7 +103,8 @@ Result<> Ext2Inode::write_to_page(std::uint64_t position, std::size_t count, IoB
   // The size first: write-back skips what lies beyond it. Dirty even when nothing was copied, for the sake of
   // blocks that hold what somebody else left there.
   if (written > position) grow(written);
-  mark_dirty(index);
+  PageCache::mark_dirty(index);
+  note_unwritten_change();
   ++pages_written_;
   if (written < position + room) {
     const MutexGuard map_guard(map_lock_);
@@ -225,6 +226,7 @@ Result<> Ext2Inode::write_pages(std::uint64_t first, std::span<const Pa> frames)
   const std::size_t per_page = kPageSize / block_size;
   TransferBatch batch(volume().device(), BlockRequest::Kind::Write);
   Result<> outcome;
+  if (written_through_mapping_.load(std::memory_order_relaxed)) contents_changed();
   MutexGuard guard(map_lock_);
   for (std::size_t done = 0; done < frames.size() * per_page; ++done) {
     const std::uint64_t logical = first * per_page + done;

@@ -124,7 +124,9 @@ class Ext2Inode final : public Inode, public ListNode<InodeByNumber>, public Lis
   const InodeNumber number_;
   const FileKind kind_;
   std::atomic<std::uint32_t> dirty_ = 0;  // 0 or 1
-  std::uint32_t pages_written_ = 0;       // since dirty pages were last written back; under contents_lock_
+  // Where mark_dirty is called no time may be set; write-back does, if nothing else has since.
+  std::atomic<bool> written_through_mapping_ = false;
+  std::uint32_t pages_written_ = 0;  // since dirty pages were last written back; under contents_lock_
   Mutex contents_lock_{LockRank::Inode};
   mutable Mutex map_lock_{LockRank::PageCache};
   bool blocks_beyond_end_ = false;  // some could not be freed when the file became shorter; under map_lock_
