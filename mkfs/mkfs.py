@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Builds the disk image of the guest: an ext2 file system, the same bytes for the same input, by any user.
+"""Builds the disk image of the guest: an ext3 file system, the same bytes for the same input, by any user.
 
     mkfs.py --output fs.img --root DIRECTORY [PROGRAM...]
 
@@ -118,7 +118,7 @@ def build(output, root, programs, block, size_mib, epoch):
     with open(unfinished, "wb") as image:
         image.truncate(size_mib << 20)
     options = f"root_owner=0:0,hash_seed={HASH_SEED},lazy_itable_init=0,nodiscard"
-    run([tool("mke2fs"), "-q", "-F", "-t", "ext2", "-b", str(block), "-m", "0", "-L", "faultline", "-U", VOLUME_ID,
+    run([tool("mke2fs"), "-q", "-F", "-t", "ext3", "-J", "size=4", "-b", str(block), "-m", "0", "-L", "faultline", "-U", VOLUME_ID,
          "-N", "8192", "-O", "^resize_inode,^dir_index,^ext_attr", "-E", options, str(unfinished)], environment)
     filled = run([tool("debugfs"), "-w", "-f", "-", str(unfinished)], environment,
                  fill_script(directories, files, epoch))

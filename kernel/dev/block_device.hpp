@@ -73,6 +73,8 @@ class BlockDevice {
 
   /// Capacity in sectors of kSectorSize bytes.
   virtual std::uint64_t sectors() const = 0;
+  /// The smallest transfer, a power of two from kSectorSize on: requests begin and end at its multiples.
+  virtual std::size_t block_bytes() const { return kSectorSize; }
   virtual bool read_only() const = 0;
   /// Short name, as in /proc/mounts: "vda".
   virtual const char* name() const = 0;
@@ -84,7 +86,8 @@ class BlockDevice {
   /// Sleeps until the request is done and returns its outcome.
   virtual Result<> wait(BlockRequest& request) = 0;
 
-  /// One transfer, start to end.
+  /// One transfer, start to end, of any sectors: those that are part of a larger block are read with it, and
+  /// written back with it. Error beside those of wait(): OutOfMemory.
   [[nodiscard]] Result<> read(std::uint64_t sector, std::span<std::byte> bytes);
   [[nodiscard]] Result<> write(std::uint64_t sector, std::span<const std::byte> bytes);
   /// Returns when everything written before is on stable storage, as far as the device can tell.
@@ -93,6 +96,14 @@ class BlockDevice {
  protected:
   /// What every device checks before it accepts a request.
   Result<> validate(const BlockRequest& request) const;
+
+ private:
+  struct Covering;
+  Result<Covering> read_covering(std::uint64_t sector, std::size_t bytes);
+  Result<> transfer(BlockRequest::Kind kind, std::uint64_t sector, std::span<std::byte> bytes);
+  bool is_whole_blocks(std::uint64_t sector, std::size_t bytes) const {
+    return sector % (block_bytes() / kSectorSize) == 0 && bytes % block_bytes() == 0;
+  }
 };
 
 }  // namespace faultline

@@ -1,6 +1,7 @@
 #include "kernel/dev/virtio_block.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 
 #include "kernel/dev/console.hpp"
@@ -12,11 +13,12 @@ namespace faultline {
 namespace {
 
 constexpr std::uint32_t kFeatureSizeMax = 1u << 1, kFeatureSegMax = 1u << 2, kFeatureReadOnly = 1u << 5,
-                        kFeatureFlush = 1u << 9;
+                        kFeatureBlockSize = 1u << 6, kFeatureFlush = 1u << 9;
 constexpr std::uint32_t kRead = 0, kWrite = 1, kFlush = 4;
 constexpr std::uint8_t kStatusOk = 0, kStatusUnsupported = 2, kStatusUnanswered = 0xff;
 // Offsets in the device's configuration.
-constexpr std::size_t kCapacity = 0, kSizeMax = 8, kSegMax = 12;
+constexpr std::size_t kCapacity = 0, kSizeMax = 8, kSegMax = 12, kBlockSize = 20;
+constexpr std::size_t kMostBlockBytes = 4096;
 
 // How long a disk that has requests may answer none of them. `disk-timeout=SECONDS` among the boot arguments
 // changes it.
@@ -36,17 +38,20 @@ Result<> VirtioBlock::start() {
   static_assert(sizeof(Shared) <= kPageSize);
   shared_ = platform::allocate_frame(FrameContents::Zeroed);
   if (!shared_) return failure(KernelError::OutOfMemory);
-  const std::uint32_t features =
-      TRY(transport_.negotiate(kFeatureSizeMax | kFeatureSegMax | kFeatureReadOnly | kFeatureFlush));
+  const std::uint32_t features = TRY(transport_.negotiate(
+      kFeatureSizeMax | kFeatureSegMax | kFeatureReadOnly | kFeatureBlockSize | kFeatureFlush));
   read_only_ = (features & kFeatureReadOnly) != 0;
   can_flush_ = (features & kFeatureFlush) != 0;
   TRY(transport_.set_up_queue(queue_, kLeastDescriptors));
   sectors_ = transport_.configuration_u64(kCapacity);
+  if ((features & kFeatureBlockSize) != 0) block_bytes_ = transport_.configuration_u32(kBlockSize);
+  if (!std::has_single_bit(block_bytes_) || block_bytes_ < kSectorSize || block_bytes_ > kMostBlockBytes)
+    return failure(KernelError::NotSupported);
   limits_.pieces = std::min<std::size_t>(limits_.pieces, queue_.size() - kExtraDescriptors);
   if ((features & kFeatureSegMax) != 0)
     limits_.pieces = std::min<std::size_t>(limits_.pieces, transport_.configuration_u32(kSegMax));
   if ((features & kFeatureSizeMax) != 0) limits_.piece_bytes = transport_.configuration_u32(kSizeMax);
-  if (limits_.pieces == 0 || limits_.piece_bytes < kSectorSize) return failure(KernelError::NotSupported);
+  if (limits_.pieces == 0 || limits_.piece_bytes < block_bytes_) return failure(KernelError::NotSupported);
   timeout_ = timeout_from(machine);
   plic::register_handler(transport_.interrupt(), *this);
   transport_.start();

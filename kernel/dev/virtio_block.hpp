@@ -19,14 +19,18 @@ namespace faultline {
 /// all requests fail from then on.
 class VirtioBlock final : public BlockDevice, public InterruptHandler {
  public:
-  explicit VirtioBlock(const MmioDevice& device) : transport_(device) {}
+  /// Disks are named by a letter, of which there are this many.
+  static constexpr std::size_t kMostNames = 26;
+  VirtioBlock(const MmioDevice& device, std::size_t index)
+      : transport_(device), name_{'v', 'd', static_cast<char>('a' + index), '\0'} {}
 
   /// Errors: NotSupported, OutOfMemory.
   [[nodiscard]] Result<> start();
 
   std::uint64_t sectors() const override { return sectors_; }
   bool read_only() const override { return read_only_; }
-  const char* name() const override { return "vda"; }
+  std::size_t block_bytes() const override { return block_bytes_; }
+  const char* name() const override { return name_; }
   void submit(BlockRequest& request) override;
   Result<> wait(BlockRequest& request) override;
   void on_interrupt() override;
@@ -66,7 +70,9 @@ class VirtioBlock final : public BlockDevice, public InterruptHandler {
   Shared& shared() const { return *reinterpret_cast<Shared*>(platform::frame_bytes(*shared_)); }
 
   VirtioMmio transport_;
+  const char name_[4];
   std::uint64_t sectors_ = 0;
+  std::size_t block_bytes_ = kSectorSize;
   bool read_only_ = false;
   bool can_flush_ = false;
   RequestLimits limits_;

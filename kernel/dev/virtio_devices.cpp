@@ -11,9 +11,9 @@ namespace {
 
 // Drivers live until the power goes off. One line says why a device is left alone; its memory is kept then,
 // for a device that has been told of it.
-template <class Driver>
-Driver* start(const MmioDevice& slot, const char* what) {
-  Result<Box<Driver>> driver = make_box<Driver>(slot);
+template <class Driver, class... Arguments>
+Driver* start(const MmioDevice& slot, const char* what, Arguments... arguments) {
+  Result<Box<Driver>> driver = make_box<Driver>(slot, arguments...);
   if (!driver) return nullptr;
   Driver* started = driver->release();
   if (const Result<> outcome = started->start(); !outcome) {
@@ -25,14 +25,18 @@ Driver* start(const MmioDevice& slot, const char* what) {
 
 VirtioRandom* randomness = nullptr;
 
+constexpr std::size_t kMostDisks = VirtioBlock::kMostNames;
+BlockDevice* disks[kMostDisks] = {};
+std::size_t disk_count = 0;
+
 }  // namespace
 
-BlockDevice* start_virtio_devices(std::span<const MmioDevice> slots) {
-  BlockDevice* disk = nullptr;
+std::span<BlockDevice* const> start_virtio_devices(std::span<const MmioDevice> slots) {
   for (const MmioDevice& slot : slots) {
     switch (VirtioMmio(slot).kind()) {
       case VirtioMmio::Kind::Block:
-        if (disk == nullptr) disk = start<VirtioBlock>(slot, "disk");
+        if (disk_count == kMostDisks) break;
+        if (VirtioBlock* disk = start<VirtioBlock>(slot, "disk", disk_count)) disks[disk_count++] = disk;
         break;
       case VirtioMmio::Kind::Entropy:
         if (randomness == nullptr) randomness = start<VirtioRandom>(slot, "source of randomness");
@@ -42,7 +46,7 @@ BlockDevice* start_virtio_devices(std::span<const MmioDevice> slots) {
     }
   }
   if (randomness != nullptr) set_entropy_source([] { randomness->request(); });
-  return disk;
+  return {disks, disk_count};
 }
 
 }  // namespace faultline

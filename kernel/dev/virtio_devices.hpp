@@ -8,9 +8,9 @@
 
 namespace faultline {
 
-/// Probes the slots: takes the first disk and the first source of randomness, and prints one line for each
-/// device that does not work. The interrupt controller is ready. Requests to the disk sleep, so they come
-/// from threads. Returns the disk, which lives forever, or null when there is none.
-BlockDevice* start_virtio_devices(std::span<const MmioDevice> slots);
+/// Probes the slots: takes all disks and the first source of randomness, and prints one line for each device
+/// that does not work. The interrupt controller is ready. Requests to a disk sleep, so they come from
+/// threads. Returns the disks, in the order of the slots; they live forever.
+std::span<BlockDevice* const> start_virtio_devices(std::span<const MmioDevice> slots);
 
 }  // namespace faultline

@@ -37,23 +37,24 @@ Result<BufferRef> BufferCache::zeroed(std::uint64_t number) { return get(number,
 
 Result<BufferRef> BufferCache::get(std::uint64_t number, Fill fill) {
   may_sleep();
-  for (;;) {
-    SpinGuard guard(lock_);
-    if (Buffer* existing = find(number)) {
-      ++existing->users_;
-      static_cast<ListNode<BufferByAge>&>(*existing).unlink();
-      by_age_.push_back(*existing);
-      guard.release();
-      return use_existing(*existing, fill);
-    }
-    if (count_ < capacity_ || drop_one_clean()) {
-      Buffer* fresh = TRY(insert(number));
-      guard.release();
-      return load(*fresh, fill);
-    }
+  SpinGuard guard(lock_);
+  if (Buffer* existing = find(number)) {
+    ++existing->users_;
+    static_cast<ListNode<BufferByAge>&>(*existing).unlink();
+    by_age_.push_back(*existing);
     guard.release();
-    TRY(make_room());
+    return use_existing(*existing, fill);
   }
+  // When all are dirty or in use the cache grows: writing them here could tear a change in two. Who changes
+  // much asks is_full_of_dirty() first.
+  while (count_ >= capacity_ && drop_one_clean()) {
+  }
+  Result<Buffer*> inserted = insert(number);
+  // Writing pages back must not fail for want of the memory that it is to free.
+  while (!inserted && drop_one_clean()) inserted = insert(number);
+  Buffer* const fresh = TRY(inserted);
+  guard.release();
+  return load(*fresh, fill);
 }
 
 Result<BufferRef> BufferCache::use_existing(Buffer& buffer, Fill fill) {
@@ -67,6 +68,7 @@ Result<BufferRef> BufferCache::use_existing(Buffer& buffer, Fill fill) {
   BufferRef ref(*this, buffer);
   if (fill == Fill::WithZeroes) {
     std::memset(buffer.data_, 0, block_size_);
+    buffer.order_.store(WriteOrder::New, std::memory_order_relaxed);
     ref.mark_dirty();
   }
   return ref;
@@ -78,8 +80,8 @@ Result<BufferRef> BufferCache::load(Buffer& buffer, Fill fill) {
     outcome = device_.read(sector_of(buffer.number_), {buffer.data_, block_size_});
   } else {
     std::memset(buffer.data_, 0, block_size_);
-    buffer.dirty_.store(true, std::memory_order_relaxed);
-    note_unwritten_change();
+    buffer.order_.store(WriteOrder::New, std::memory_order_relaxed);
+    set_dirty(buffer);
   }
   if (!outcome) {
     // Out of the index before anybody can see the failure: the next reader tries the disk again.
@@ -147,15 +149,6 @@ bool BufferCache::drop_one_clean() {
   return false;
 }
 
-Result<> BufferCache::make_room() {
-  TRY(write_back());
-  SpinGuard guard(lock_);
-  // Everything is in use when this fails: by as many threads as there are blocks, so letting the cache grow
-  // by one is not the problem of the day.
-  if (count_ >= capacity_ && !drop_one_clean()) ++capacity_;
-  return {};
-}
-
 std::size_t BufferCache::drop_clean(std::size_t count) {
   SpinGuard guard(lock_);
   std::size_t dropped = 0;
@@ -163,11 +156,10 @@ std::size_t BufferCache::drop_clean(std::size_t count) {
   return dropped;
 }
 
-bool BufferCache::has_dirty() {
-  SpinGuard guard(lock_);
-  for (const Buffer& buffer : by_age_)
-    if (buffer.dirty_.load(std::memory_order_relaxed)) return true;
-  return false;
+bool BufferCache::set_clean(Buffer& buffer) {
+  if (!buffer.dirty_.exchange(false, std::memory_order_acq_rel)) return false;
+  dirty_count_.fetch_sub(1, std::memory_order_relaxed);
+  return true;
 }
 
 void BufferCache::forget(std::uint64_t number) {
@@ -175,13 +167,13 @@ void BufferCache::forget(std::uint64_t number) {
   Buffer* buffer = find(number);
   if (buffer == nullptr) return;
   ++buffer->users_;
-  buffer->dirty_.store(false, std::memory_order_relaxed);
+  set_clean(*buffer);
   guard.release();
   // A write that is under way must end before the block gets a new owner, whose own write it could overtake.
   while (buffer->writing_.load(std::memory_order_acquire) != 0)
     platform::wait_while_equal(buffer->writing_, 1);
   SpinGuard again(lock_);
-  buffer->dirty_.store(false, std::memory_order_relaxed);  // that write may have failed
+  set_clean(*buffer);  // that write may have failed
   if (--buffer->users_ != 0) return;
   if (static_cast<ListNode<BufferByAge>&>(*buffer).linked()) remove(*buffer);
   destroy(*buffer);
@@ -189,22 +181,58 @@ void BufferCache::forget(std::uint64_t number) {
 
 Result<> BufferCache::write_back() {
   MutexGuard guard(write_lock_);
+  const std::size_t count = freeze();
+  if (count == 0) return {};
+  const bool logged = log_ != nullptr && count <= log_->capacity();
   Result<> outcome;
-  std::uint64_t from = 0;
-  while (const std::size_t count = collect_dirty(from)) {
-    from = batch_[count - 1]->number_ + 1;  // before the batch is released
-    const Result<> written = write_batch(count);
-    if (outcome && !written) outcome = written;
+  if (logged) outcome = write_to_log();
+  // What the log has may go to its place in any order, whatever fails.
+  const bool in_log = logged && outcome;
+  for (bool first = true; const WriteOrder order : kWriteOrders) {
+    if (!std::exchange(first, false) && outcome && !logged) outcome = device_.flush();
+    if (!outcome && !in_log) break;
+    const Result<> written = write_frozen(order);
+    if (outcome) outcome = written;
   }
+  while (const std::size_t left = collect_frozen(0, kWriteOrders))
+    for (std::size_t i = 0; i < left; ++i) thaw(*batch_[i], Outcome::NotWritten);
   return outcome;
 }
 
-// Fills batch_ with the first dirty blocks from number `from` on, in ascending order, each with a user more.
-std::size_t BufferCache::collect_dirty(std::uint64_t from) {
+// Takes all dirty blocks for the write_back that begins; each gets a user more.
+std::size_t BufferCache::freeze() {
   SpinGuard guard(lock_);
   std::size_t count = 0;
   for (Buffer& buffer : by_age_) {
-    if (buffer.number_ < from || !buffer.dirty_.load(std::memory_order_acquire)) continue;
+    // Dirty is cleared before the bytes leave: a change from now on makes the block dirty again.
+    if (!set_clean(buffer)) continue;
+    buffer.frozen_ = true;
+    buffer.writing_.store(1, std::memory_order_relaxed);
+    ++buffer.users_;
+    ++count;
+  }
+  return count;
+}
+
+void BufferCache::thaw(Buffer& buffer, Outcome outcome) {
+  if (outcome == Outcome::NotWritten) {
+    set_dirty(buffer);
+  } else if (buffer.order_.load(std::memory_order_relaxed) == WriteOrder::New) {
+    buffer.order_.store(WriteOrder::Early, std::memory_order_relaxed);
+  }
+  buffer.frozen_ = false;
+  buffer.writing_.store(0, std::memory_order_release);
+  platform::wake_waiters(buffer.writing_);
+  release(buffer);
+}
+
+// Fills batch_ with the first frozen blocks from number `from` on, in ascending order.
+std::size_t BufferCache::collect_frozen(std::uint64_t from, std::span<const WriteOrder> orders) {
+  SpinGuard guard(lock_);
+  std::size_t count = 0;
+  for (Buffer& buffer : by_age_) {
+    if (buffer.number_ < from || !buffer.frozen_) continue;
+    if (std::ranges::find(orders, buffer.order_.load(std::memory_order_relaxed)) == orders.end()) continue;
     if (count == kBatch && batch_[count - 1]->number_ < buffer.number_) continue;
     Buffer** place =
         std::upper_bound(batch_, batch_ + count, buffer.number_,
@@ -213,11 +241,30 @@ std::size_t BufferCache::collect_dirty(std::uint64_t from) {
     std::move_backward(place, batch_ + count - 1, batch_ + count);
     *place = &buffer;
   }
-  for (std::size_t i = 0; i < count; ++i) {
-    ++batch_[i]->users_;
-    batch_[i]->writing_.store(1, std::memory_order_relaxed);
-  }
   return count;
+}
+
+Result<> BufferCache::write_to_log() {
+  TRY(log_->begin());
+  std::uint64_t from = 0;
+  while (const std::size_t count = collect_frozen(from, kWriteOrders)) {
+    for (std::size_t i = 0; i < count; ++i)
+      logged_[i] = {batch_[i]->number_, {batch_[i]->data_, block_size_}};
+    TRY(log_->add(std::span(logged_).first(count)));
+    from = batch_[count - 1]->number_ + 1;
+  }
+  return log_->commit();
+}
+
+Result<> BufferCache::write_frozen(WriteOrder order) {
+  Result<> outcome;
+  std::uint64_t from = 0;
+  while (const std::size_t count = collect_frozen(from, {&order, 1})) {
+    from = batch_[count - 1]->number_ + 1;  // before the batch is released
+    const Result<> written = write_batch(count);
+    if (outcome && !written) outcome = written;
+  }
+  return outcome;
 }
 
 // Writes batch_, one request for each run of neighbours, all in flight together.
@@ -225,8 +272,6 @@ Result<> BufferCache::write_batch(std::size_t count) {
   std::size_t request_count = 0;
   std::size_t start_of[kBatch + 1] = {};
   for (std::size_t i = 0; i < count; ++i) {
-    // Dirty is cleared before the bytes leave: a change from now on makes the block dirty again.
-    batch_[i]->dirty_.store(false, std::memory_order_seq_cst);
     pieces_[i] = {batch_[i]->data_, block_size_};
     if (i == 0 || batch_[i]->number_ != batch_[i - 1]->number_ + 1) start_of[request_count++] = i;
   }
@@ -242,12 +287,8 @@ Result<> BufferCache::write_batch(std::size_t count) {
     const Result<> written = device_.wait(*requests_[r]);
     requests_[r].reset();
     if (outcome && !written) outcome = written;
-    for (std::size_t i = start_of[r]; i < start_of[r + 1]; ++i) {
-      if (!written) batch_[i]->dirty_.store(true, std::memory_order_relaxed);
-      batch_[i]->writing_.store(0, std::memory_order_release);
-      platform::wake_waiters(batch_[i]->writing_);
-      release(*batch_[i]);
-    }
+    for (std::size_t i = start_of[r]; i < start_of[r + 1]; ++i)
+      thaw(*batch_[i], written ? Outcome::Written : Outcome::NotWritten);
   }
   return outcome;
 }

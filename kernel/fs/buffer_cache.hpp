@@ -10,7 +10,17 @@
 // What a buffer's bytes mean, and who may change them when, is the file system's business: the lock that
 // covers the structure covers its blocks. A block may be changed while it is written; it is dirty again then,
 // and the next write takes the rest.
+//
+// A power failure may come between any two writes. So write_back(), and nothing else, decides what reaches
+// the disk, and the file system calls it only while its structures fit together:
+//
+//     with a log      all dirty blocks go to the log; flush; the mark that they are whole; flush; each to its
+//                     own place. Either the mark is there, and the log is written again at the next mount, or
+//                     no block has changed.
+//     without one     new blocks first, then what refers to them, then those marked WriteOrder::Late, with a
+//                     flush between
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -30,6 +40,32 @@ namespace faultline {
 
 class BufferCache;
 
+/// When a block goes to the disk that has no log.
+enum class WriteOrder : std::uint8_t {
+  New,    // nothing on the disk refers to it yet
+  Early,  // refers to new ones at most
+  Late    // refers to what stands in others
+};
+inline constexpr WriteOrder kWriteOrders[] = {WriteOrder::New, WriteOrder::Early, WriteOrder::Late};
+
+/// A place where the blocks of one write_back are written before they go to their own.
+class BufferLog {
+ public:
+  struct Block {
+    std::uint64_t number;
+    std::span<std::byte> bytes;
+  };
+  /// The most blocks that can be written as one.
+  virtual std::size_t capacity() const = 0;
+  virtual Result<> begin() = 0;
+  virtual Result<> add(std::span<const Block> blocks) = 0;
+  /// When it returns, a power failure does not lose the blocks that were added since begin().
+  virtual Result<> commit() = 0;
+
+ protected:
+  ~BufferLog() = default;
+};
+
 struct BufferByAge;
 struct BufferByNumber;
 
@@ -47,6 +83,8 @@ class Buffer : public ListNode<BufferByAge>, public ListNode<BufferByNumber> {
   std::atomic<std::uint32_t> state_ = kLoading;
   std::atomic<std::uint32_t> writing_ = 0;  // 1 while a write is in flight
   std::atomic<bool> dirty_ = false;
+  std::atomic<WriteOrder> order_ = WriteOrder::Early;
+  bool frozen_ = false;      // belongs to the write_back that runs; under its lock
   std::uint32_t users_ = 0;  // BufferRefs, and threads that wait for it to load; under the cache's lock
   KernelError error_ = KernelError::InputOutput;
 };
@@ -77,11 +115,8 @@ class [[nodiscard]] BufferRef {
   std::span<std::uint32_t> words() const {
     return {reinterpret_cast<std::uint32_t*>(buffer_->data_), bytes().size() / sizeof(std::uint32_t)};
   }
-  /// To be called after the bytes have been changed.
-  void mark_dirty() const {
-    buffer_->dirty_.store(true, std::memory_order_release);
-    note_unwritten_change();
-  }
+  /// To be called after the bytes have been changed. A new block stays one until it is on the disk.
+  void mark_dirty(WriteOrder order = WriteOrder::Early) const;
 
  private:
   friend class BufferCache;
@@ -105,11 +140,19 @@ class BufferCache {
   /// The block has been freed: its contents need not reach the disk, and will not after this returns.
   void forget(std::uint64_t number);
 
-  /// Writes all dirty blocks, several requests in flight. The first error, after all have been tried; blocks
-  /// that could not be written stay dirty.
+  /// From now on write_back() goes through the log, if all dirty blocks fit into it. Null: no more.
+  void use_log(BufferLog* log) { log_ = log; }
+
+  /// Writes all dirty blocks, several requests in flight. The first error; blocks that could not be written
+  /// stay dirty.
   Result<> write_back();
 
-  bool has_dirty();
+  std::size_t dirty_count() const { return dirty_count_.load(std::memory_order_relaxed); }
+  bool has_dirty() const { return dirty_count() != 0; }
+  /// True when so much is dirty that it should be written before more is changed.
+  bool is_full_of_dirty() const {
+    return dirty_count() >= (log_ != nullptr ? std::min(capacity_, log_->capacity()) : capacity_) / 2;
+  }
 
   /// Memory that the contents of blocks take, of all caches.
   static std::size_t total_bytes();
@@ -129,19 +172,27 @@ class BufferCache {
   Buffer* find(std::uint64_t number) const;
   Result<Buffer*> insert(std::uint64_t number);
   bool drop_one_clean();
-  Result<> make_room();
+  void set_dirty(Buffer& buffer);
+  bool set_clean(Buffer& buffer);
   void remove(Buffer& buffer);
   void destroy(Buffer& buffer);
   void release(Buffer& buffer);
 
-  std::size_t collect_dirty(std::uint64_t from);
+  enum class Outcome : std::uint8_t { Written, NotWritten };
+  std::size_t freeze();
+  std::size_t collect_frozen(std::uint64_t from, std::span<const WriteOrder> orders);
+  Result<> write_to_log();
+  Result<> write_frozen(WriteOrder order);
   Result<> write_batch(std::size_t count);
+  void thaw(Buffer& buffer, Outcome outcome);
   std::uint64_t sector_of(std::uint64_t number) const { return number * (block_size_ / kSectorSize); }
   List<Buffer, BufferByNumber>& bucket(std::uint64_t number) { return by_number_[number % kBuckets]; }
 
   BlockDevice& device_;
   std::size_t block_size_;
   std::size_t capacity_;
+  BufferLog* log_ = nullptr;
+  std::atomic<std::size_t> dirty_count_ = 0;
 
   SpinLock lock_{LockRank::Device};
   std::size_t count_ = 0;
@@ -151,9 +202,22 @@ class BufferCache {
   // One write_back at a time: it uses the arrays below. Taken last of the file system's mutexes.
   Mutex write_lock_{LockRank::PageCache};
   Buffer* batch_[kBatch] = {};  // in ascending order of block numbers
+  BufferLog::Block logged_[kBatch];
   BlockRequest::Piece pieces_[kBatch];
   std::optional<BlockRequest> requests_[kBatch];
 };
+
+inline void BufferCache::set_dirty(Buffer& buffer) {
+  if (!buffer.dirty_.exchange(true, std::memory_order_acq_rel))
+    dirty_count_.fetch_add(1, std::memory_order_relaxed);
+  note_unwritten_change();
+}
+
+inline void BufferRef::mark_dirty(WriteOrder order) const {
+  if (buffer_->order_.load(std::memory_order_relaxed) != WriteOrder::New)
+    buffer_->order_.store(order, std::memory_order_relaxed);
+  cache_->set_dirty(*buffer_);
+}
 
 inline std::span<std::byte> BufferRef::bytes() const { return {buffer_->data_, cache_->block_size_}; }
 

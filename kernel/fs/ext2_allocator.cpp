@@ -46,20 +46,57 @@ Result<BlockNumber> Volume::allocate_block(BlockNumber goal) {
 
 Result<> Volume::free_block(BlockNumber block) {
   if (!is_valid_block(block) || is_metadata(block)) return failure(damaged("wrong block number", block));
+  MutexGuard guard(allocation_lock_);
+  const std::uint32_t group = group_of(block);
   {
-    MutexGuard guard(allocation_lock_);
-    const std::uint32_t group = group_of(block);
     const BufferRef bitmap = TRY(buffers_.read(groups_[group].block_bitmap));
-    const std::uint32_t index = block - first_block_of(group);
-    if (!test_bit(bitmap.bytes(), index)) return failure(damaged("two owners of block", block));
-    // The block stays ours until its old contents cannot reach the disk any more.
-    buffers_.forget(block);
-    clear_bit(bitmap.bytes(), index);
-    bitmap.mark_dirty();
-    ++groups_[group].free_blocks;
-    ++superblock_.free_blocks;
+    if (!test_bit(bitmap.bytes(), block - first_block_of(group)))
+      return failure(damaged("two owners of block", block));
   }
+  TRY(freed_.push_back(block));
+  // The block stays ours until its old contents cannot reach the disk any more.
+  buffers_.forget(block);
   return {};
+}
+
+Result<> Volume::give_up_block(BlockNumber block) {
+  MutexGuard guard(allocation_lock_);
+  return clear_bit_of(block);
+}
+
+Result<> Volume::clear_bit_of(BlockNumber block) {
+  const std::uint32_t group = group_of(block);
+  const BufferRef bitmap = TRY(buffers_.read(groups_[group].block_bitmap));
+  const std::uint32_t index = block - first_block_of(group);
+  // Freed twice, by a damaged disk's two owners.
+  if (!test_bit(bitmap.bytes(), index)) return failure(damaged("two owners of block", block));
+  buffers_.forget(block);
+  clear_bit(bitmap.bytes(), index);
+  bitmap.mark_dirty();
+  ++groups_[group].free_blocks;
+  ++superblock_.free_blocks;
+  return {};
+}
+
+std::size_t Volume::freed_blocks() const {
+  MutexGuard guard(allocation_lock_);
+  return freed_.size();
+}
+
+// The first `count` of the freed blocks may have new owners now.
+Result<> Volume::release_freed(std::size_t count) {
+  MutexGuard guard(allocation_lock_);
+  Result<> outcome;
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < freed_.size(); ++i) {
+    if (i < count && outcome) {
+      outcome = clear_bit_of(freed_[i]);
+      if (outcome || outcome.error() == KernelError::Corrupt) continue;
+    }
+    freed_[kept++] = freed_[i];
+  }
+  while (freed_.size() > kept) freed_.pop_back();
+  return outcome;
 }
 
 // Directories are spread out, so that each has room for its files: of the groups with at least the average

@@ -105,7 +105,7 @@ Result<BlockNumber> BlockMap::build_branch(const Route& route, unsigned level, B
   const unsigned count = 1 + route.levels - level;
   const auto undo = [&](KernelError error) {
     for (const BlockNumber block : blocks)
-      if (block != 0) (void)volume_.free_block(block);  // the first error is the one that counts
+      if (block != 0) (void)volume_.give_up_block(block);  // the first error is the one that counts
     return failure(error);
   };
   for (unsigned i = 0; i < count; ++i) {

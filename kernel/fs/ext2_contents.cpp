@@ -52,18 +52,26 @@ Result<std::size_t> Ext2Inode::write_at(std::uint64_t& offset, IoBuffer& buffer,
   if (kind_ != FileKind::Regular) return failure(KernelError::InvalidArgument);
   TRY(volume().check_writable());
   if (buffer.remaining() == 0) return 0;
+  const std::size_t before = buffer.transferred();
+  const Result<> outcome = file_system_.change([&]() -> Result<> {
+    MutexGuard guard(contents_lock_);
+    const std::size_t done = buffer.transferred() - before;  // by a first try that met a full disk
+    std::uint64_t position = append ? size() : offset + done;
+    offset = position - done;
+    return write_contents(position, buffer);
+  });
+  return buffer.outcome(before, outcome);
+}
 
-  MutexGuard guard(contents_lock_);
-  if (append) offset = size();
+Result<> Ext2Inode::write_contents(std::uint64_t position, IoBuffer& buffer) {
   const std::uint64_t maximum = maximum_size();
-  if (offset >= maximum) return failure(KernelError::FileTooLarge);
-  if (std::min(maximum - offset, std::uint64_t{buffer.remaining()}) + offset > INT32_MAX)
-    TRY(volume().allow_large_files());
-  if (offset + buffer.remaining() > size()) TRY(finish_truncation());
-  if (offset > size()) TRY(zero_tail());
+  if (position >= maximum) return failure(KernelError::FileTooLarge);
+  const std::uint64_t end = std::min(maximum - position, std::uint64_t{buffer.remaining()}) + position;
+  if (end > INT32_MAX) TRY(volume().allow_large_files());
+  if (end > size()) TRY(finish_truncation());
+  if (position > size()) TRY(zero_tail());
 
   const std::size_t before = buffer.transferred();
-  std::uint64_t position = offset;
   Result<> outcome;
   while (outcome && buffer.remaining() > 0 && position < maximum) {
     const std::size_t in_page = position % kPageSize;
@@ -73,7 +81,7 @@ Result<std::size_t> Ext2Inode::write_at(std::uint64_t& offset, IoBuffer& buffer,
   }
   if (buffer.transferred() != before) contents_changed();
   if (outcome) outcome = limit_dirty_pages();
-  return buffer.outcome(before, outcome);
+  return outcome;
 }
 
 // Copies into one page and moves `written` behind what was copied. The page is loaded first, even when it is
@@ -95,7 +103,8 @@ Result<> Ext2Inode::write_to_page(std::uint64_t position, std::size_t count, IoB
   // The size first: write-back skips what lies beyond it. Dirty even when nothing was copied, for the sake of
   // blocks that hold what somebody else left there.
   if (written > position) grow(written);
-  mark_dirty(index);
+  PageCache::mark_dirty(index);
+  note_unwritten_change();
   ++pages_written_;
   if (written < position + room) {
     const MutexGuard map_guard(map_lock_);
@@ -122,6 +131,7 @@ Result<> Ext2Inode::allocate_range(std::uint64_t position, std::size_t count, st
 // be freed now is tried again by finish_truncation().
 Result<> Ext2Inode::free_blocks_beyond_end(const MutexGuard&) {
   const std::size_t block_size = volume().block_size();
+  mark_dirty_inode();  // before a block is free: a commit that lets others have it stores the inode
   const Result<> freed = map().truncate((size() + block_size - 1) / block_size);
   blocks_beyond_end_ = !freed.has_value();
   mark_dirty_inode();
@@ -180,11 +190,10 @@ Result<> Ext2Inode::truncate(std::uint64_t size) {
   return {};
 }
 
+// With the file, everything: the directories that name it are made of what other files need as well.
 Result<> Ext2Inode::synchronize() {
   TRY(write_back(0, UINT64_MAX));
-  TRY(store());
-  TRY(volume().buffers().write_back());
-  return volume().device().flush();
+  return file_system_.commit();
 }
 
 Result<> Ext2Inode::read_pages(std::uint64_t first, std::span<const Pa> frames) {
@@ -217,6 +226,7 @@ Result<> Ext2Inode::write_pages(std::uint64_t first, std::span<const Pa> frames)
   const std::size_t per_page = kPageSize / block_size;
   TransferBatch batch(volume().device(), BlockRequest::Kind::Write);
   Result<> outcome;
+  if (written_through_mapping_.load(std::memory_order_relaxed)) contents_changed();
   MutexGuard guard(map_lock_);
   for (std::size_t done = 0; done < frames.size() * per_page; ++done) {
     const std::uint64_t logical = first * per_page + done;

@@ -85,7 +85,7 @@ void Directory::write_entry(const BufferRef& block, std::size_t offset, std::siz
   std::memcpy(entry + sizeof(header), name.data(), name.size());
   std::memset(entry + sizeof(header) + name.size(), 0,
               entry_size(name.size()) - sizeof(header) - name.size());
-  block.mark_dirty();
+  block.mark_dirty(WriteOrder::Late);
 }
 
 void Directory::changed() {
@@ -128,7 +128,7 @@ Result<> Directory::remove(const Place& place) {
         static_cast<std::uint16_t>(place.offset + entry.length - previous);
   }
   place.block.at<DirectoryEntryHeader>(place.offset).inode = 0;
-  place.block.mark_dirty();
+  place.block.mark_dirty(WriteOrder::Late);
   changed();
   return {};
 }

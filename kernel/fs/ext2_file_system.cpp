@@ -27,6 +27,11 @@ Result<Box<Ext2FileSystem>> Ext2FileSystem::mount(BlockDevice& device) {
   if (!(*root)->is_directory()) return refuse(KernelError::Corrupt, "the root directory is none");
   file_system->root_ = *std::move(root);
   if (!disk.read_only()) {
+    if (disk.was_replayed()) {
+      print("faultline: {}: was not unmounted; what its journal held has been written\n", device.name());
+    } else if (!disk.was_clean()) {
+      print("faultline: {}: was not unmounted, or has errors: let e2fsck look at it\n", device.name());
+    }
     if (const auto marked = disk.mark_in_use(); !marked)
       return refuse(marked.error(), "the disk cannot be written");
     if (const auto adopted = file_system->adopt_orphans_of_last_run(); !adopted)
@@ -79,14 +84,23 @@ Result<Ref<Inode>> Ext2FileSystem::directory(std::uint64_t number) {
   return TRY(inodes_.living_directory(number));
 }
 
-// Data, then inodes (whose block pointers the data may have changed), then all other blocks. Chains those
-// inodes that have no name but are still open, so that after a power failure they are found
-// (RawInode::delete_time).
+// Data first, then everything else as one: under the lock of all names directories, link counts and inodes
+// fit together. What others write to files meanwhile may be on the disk in part: blocks with an owner in the
+// bitmap alone. Chains those inodes that have no name but are still open, so that after a power failure they
+// are found (RawInode::delete_time).
 Result<> Ext2FileSystem::write_everything(Volume::Mark mark) {
   Result<> outcome;
   const auto note = [&](Result<> result) {
     if (outcome && !result) outcome = result;
   };
+  for (InodeNumber last = 0; Ref<Ext2Inode> inode = inodes_.next_dirty(last);) {
+    last = inode->number();
+    // Nobody will look for the contents of an orphan; and they may be about to be erased.
+    if (inode->links() != 0) note(inode->write_back(0, UINT64_MAX));
+  }
+  MutexGuard guard(namespace_lock_);
+  // A file that becomes shorter after it has been stored here must wait with its blocks for the next time.
+  const std::size_t freed = volume_->freed_blocks();
   InodeNumber next = 0;
   for (InodeNumber last = 0; Ref<Ext2Inode> orphan = inodes_.next_orphan(last);) {
     last = orphan->number();
@@ -96,11 +110,9 @@ Result<> Ext2FileSystem::write_everything(Volume::Mark mark) {
   volume_->set_last_orphan(next);
   for (InodeNumber last = 0; Ref<Ext2Inode> inode = inodes_.next_dirty(last);) {
     last = inode->number();
-    // Nobody will look for the contents of an orphan; and they may be about to be erased.
-    if (inode->links() != 0) note(inode->write_back(0, UINT64_MAX));
     note(inode->store());
   }
-  note(volume_->write_back(outcome ? mark : Volume::Mark::InUse));
+  note(volume_->write_back(outcome ? mark : Volume::Mark::InUse, outcome ? freed : 0));
   return outcome;
 }
 
@@ -109,8 +121,14 @@ bool Ext2FileSystem::has_changes() {
 }
 
 Result<> Ext2FileSystem::synchronize() {
-  if (unmounted_ || volume_->never_written()) return {};
   delete_orphans();
+  TRY(commit());
+  // Blocks that had been freed have become free by it.
+  return volume_->buffers().has_dirty() ? commit() : Result<>();
+}
+
+Result<> Ext2FileSystem::commit() {
+  if (unmounted_ || volume_->never_written()) return {};
   return write_everything(Volume::Mark::InUse);
 }
 

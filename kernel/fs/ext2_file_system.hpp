@@ -25,6 +25,20 @@ class Ext2FileSystem final : public FileSystem {
   std::size_t drop_caches() override;
   Result<> unmount() override;
 
+  /// Brings to the disk, as one, all that has changed. No lock of the file system may be held.
+  Result<> commit();
+  /// Makes a change that allocates or frees. Commits before it when too much waits for that already; and,
+  /// when all room that is left was freed a moment ago, tries again after a commit. No lock of the file
+  /// system may be held.
+  template <class Change>
+  auto change(Change make_change) {
+    if (volume_->buffers().is_full_of_dirty()) (void)commit();  // it is the next fsync that must tell
+    auto outcome = make_change();
+    if (outcome || outcome.error() != KernelError::NoSpace || volume_->freed_blocks() == 0) return outcome;
+    if (!commit()) return outcome;
+    return make_change();
+  }
+
   Volume& volume() { return *volume_; }
   InodeCache& inodes() { return inodes_; }
   /// Held over every change of names, link counts and directories, and over loading and dropping inodes.

@@ -26,6 +26,7 @@ inline constexpr std::uint16_t kStateClean = 1, kStateErrors = 2;
 inline constexpr std::uint32_t kIncompatFileType = 0x2;  // directory entries tell the kind of file
 inline constexpr std::uint32_t kIncompatRecover = 0x4;   // the journal holds writes that the disk lacks
 inline constexpr std::uint32_t kIncompatSupported = kIncompatFileType;
+inline constexpr std::uint32_t kCompatJournal = 0x4;  // there is a journal
 
 inline constexpr std::uint32_t kReadOnlySparseSuper = 0x1;  // copies of the superblock in few groups
 inline constexpr std::uint32_t kReadOnlyLargeFile = 0x2;    // a file is 2 GiB or larger

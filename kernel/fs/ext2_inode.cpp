@@ -93,6 +93,7 @@ void Ext2Inode::set_links(std::uint16_t links) {
 }
 
 void Ext2Inode::contents_changed() {
+  written_through_mapping_.store(false, std::memory_order_relaxed);
   const Timestamp now = current_time();
   SpinGuard guard(state_lock_);
   encode_time(now, stored_.raw.modify_time, stored_.extra.modify_time_extra);
@@ -117,6 +118,7 @@ void Ext2Inode::was_read() {
 
 void Ext2Inode::mark_dirty(std::uint64_t index) {
   PageCache::mark_dirty(index);
+  written_through_mapping_.store(true, std::memory_order_relaxed);
   note_unwritten_change();
 }
 

@@ -93,6 +93,8 @@ class Ext2Inode final : public Inode, public ListNode<InodeByNumber>, public Lis
  protected:
   Result<> read_pages(std::uint64_t first, std::span<const Pa> frames) override;
   Result<> write_pages(std::uint64_t first, std::span<const Pa> frames) override;
+  // An orphan may be about to be erased.
+  bool worth_writing() const override { return links() != 0; }
 
  private:
   Result<> check_room_for(std::string_view name);
@@ -110,6 +112,7 @@ class Ext2Inode final : public Inode, public ListNode<InodeByNumber>, public Lis
   Result<> release_attribute_block();
   void was_read();
   Result<> zero_tail();
+  Result<> write_contents(std::uint64_t position, IoBuffer& buffer);
   Result<> write_to_page(std::uint64_t position, std::size_t count, IoBuffer& buffer, std::uint64_t& written);
   Result<> allocate_range(std::uint64_t position, std::size_t count, std::size_t& room);
   Result<> free_blocks_beyond_end(const MutexGuard& map_guard);
@@ -121,7 +124,9 @@ class Ext2Inode final : public Inode, public ListNode<InodeByNumber>, public Lis
   const InodeNumber number_;
   const FileKind kind_;
   std::atomic<std::uint32_t> dirty_ = 0;  // 0 or 1
-  std::uint32_t pages_written_ = 0;       // since dirty pages were last written back; under contents_lock_
+  // Where mark_dirty is called no time may be set; write-back does, if nothing else has since.
+  std::atomic<bool> written_through_mapping_ = false;
+  std::uint32_t pages_written_ = 0;  // since dirty pages were last written back; under contents_lock_
   Mutex contents_lock_{LockRank::Inode};
   mutable Mutex map_lock_{LockRank::PageCache};
   bool blocks_beyond_end_ = false;  // some could not be freed when the file became shorter; under map_lock_

@@ -90,7 +90,7 @@ Result<Ref<Ext2Inode>> Ext2Inode::make_inode(const NewFile& file) {
 }
 
 Result<Ref<Inode>> Ext2Inode::create(std::string_view name, const NewFile& file) {
-  Result<Ref<Inode>> created = [&]() -> Result<Ref<Inode>> {
+  Result<Ref<Inode>> created = file_system_.change([&]() -> Result<Ref<Inode>> {
     MutexGuard guard(file_system_.namespace_lock());
     TRY(check_room_for(name));
     const bool directory = file.kind == FileKind::Directory;
@@ -106,14 +106,14 @@ Result<Ref<Inode>> Ext2Inode::create(std::string_view name, const NewFile& file)
     if (directory) set_links(links() + 1);  // its ".."
     inode->set_parent_hint(number_);
     return inode;
-  }();
+  });
   if (!created) file_system_.delete_orphans();
   return created;
 }
 
 Result<Ref<Inode>> Ext2Inode::make_symbolic_link(std::string_view name, std::string_view target,
                                                  const NewFile& owner) {
-  Result<Ref<Inode>> made = [&]() -> Result<Ref<Inode>> {
+  Result<Ref<Inode>> made = file_system_.change([&]() -> Result<Ref<Inode>> {
     MutexGuard guard(file_system_.namespace_lock());
     TRY(check_room_for(name));
     if (target.size() >= volume().block_size()) return failure(KernelError::NameTooLong);
@@ -128,7 +128,7 @@ Result<Ref<Inode>> Ext2Inode::make_symbolic_link(std::string_view name, std::str
       return failure(outcome.error());
     }
     return inode;
-  }();
+  });
   if (!made) file_system_.delete_orphans();
   return made;
 }
@@ -137,13 +137,15 @@ Result<> Ext2Inode::link(std::string_view name, Inode& target) {
   if (&target.file_system() != &file_system_) return failure(KernelError::CrossDevice);
   if (target.is_directory()) return failure(KernelError::NotPermitted);
   Ext2Inode& inode = static_cast<Ext2Inode&>(target);
-  MutexGuard guard(file_system_.namespace_lock());
-  TRY(check_room_for(name));
-  if (inode.links() == 0) return failure(KernelError::NoSuchFile);
-  if (inode.links() >= kMaxLinks) return failure(KernelError::TooManyLinks);
-  TRY(Directory(*this).insert(name, inode.number(), inode.kind()));
-  inode.set_links(inode.links() + 1);
-  return {};
+  return file_system_.change([&]() -> Result<> {
+    MutexGuard guard(file_system_.namespace_lock());
+    TRY(check_room_for(name));
+    if (inode.links() == 0) return failure(KernelError::NoSuchFile);
+    if (inode.links() >= kMaxLinks) return failure(KernelError::TooManyLinks);
+    TRY(Directory(*this).insert(name, inode.number(), inode.kind()));
+    inode.set_links(inode.links() + 1);
+    return {};
+  });
 }
 
 void Ext2Inode::drop_link() {
@@ -154,7 +156,7 @@ void Ext2Inode::drop_link() {
 }
 
 Result<> Ext2Inode::unlink(std::string_view name) {
-  const Result<> outcome = [&]() -> Result<> {
+  const Result<> outcome = file_system_.change([&]() -> Result<> {
     if (!is_directory()) return failure(KernelError::NotDirectory);
     MutexGuard guard(file_system_.namespace_lock());
     Directory directory(*this);
@@ -166,7 +168,7 @@ Result<> Ext2Inode::unlink(std::string_view name) {
     TRY(directory.remove(*place));
     inode->drop_link();
     return {};
-  }();
+  });
   file_system_.delete_orphans();
   return outcome;
 }
@@ -207,10 +209,10 @@ Result<> Ext2Inode::rename(std::string_view name, Inode& new_directory, std::str
   if (&new_directory.file_system() != &file_system_) return failure(KernelError::CrossDevice);
   if (is_dot(name) || is_dot(new_name)) return failure(KernelError::Busy);
   TRY(check_new_name(new_name));
-  const Result<> outcome = [&]() -> Result<> {
+  const Result<> outcome = file_system_.change([&] {
     MutexGuard guard(file_system_.namespace_lock());
     return rename_locked(name, static_cast<Ext2Inode&>(new_directory), new_name, mode);
-  }();
+  });
   file_system_.delete_orphans();
   return outcome;
 }

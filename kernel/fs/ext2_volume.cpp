@@ -18,6 +18,10 @@ struct Problem {
   const char* text;
 };
 
+bool must_be_replayed(const Superblock& super) {
+  return super.revision != 0 && (super.incompatible & kIncompatRecover) != 0;
+}
+
 // Why the superblock does not describe a file system that this kernel can use; nothing if it does.
 std::optional<Problem> examine(const Superblock& super) {
   const auto corrupt = [](const char* text) { return Problem{KernelError::Corrupt, text}; };
@@ -27,8 +31,8 @@ std::optional<Problem> examine(const Superblock& super) {
   if (super.log_block_size > 2) return unsupported("ext2 block size is none of 1, 2, 4 KiB");
   const std::uint32_t block_size = 1024u << super.log_block_size;
   const std::uint32_t inode_size = super.revision == 0 ? sizeof(RawInode) : super.inode_size;
-  if (super.revision != 0 && (super.incompatible & kIncompatRecover) != 0)
-    return unsupported("the journal must be replayed first (run e2fsck on it)");
+  if (must_be_replayed(super) && (super.compatible & kCompatJournal) == 0)
+    return corrupt("damaged superblock: a journal that is none must be replayed");
   if (inode_size < sizeof(RawInode) || inode_size > block_size || !std::has_single_bit(inode_size))
     return corrupt("damaged superblock: inode size");
   if (super.first_data_block != (block_size == 1024 ? 1 : 0))
@@ -52,7 +56,9 @@ std::optional<Problem> examine(const Superblock& super) {
 
 }  // namespace
 
-Result<Box<Volume>> Volume::open(BlockDevice& device) {
+Result<Box<Volume>> Volume::open(BlockDevice& device) { return open(device, Replayed::No); }
+
+Result<Box<Volume>> Volume::open(BlockDevice& device, Replayed replayed) {
   const auto refuse = [&](KernelError error, std::string_view text) {
     print("faultline: {}: {}\n", device.name(), text);
     return failure(error);
@@ -69,7 +75,8 @@ Result<Box<Volume>> Volume::open(BlockDevice& device) {
     return refuse(KernelError::InputOutput, "the superblock cannot be read");
   if (const auto problem = examine(*super)) return refuse(problem->error, problem->text);
 
-  const std::uint32_t incompatible = super->revision == 0 ? 0 : super->incompatible & ~kIncompatSupported;
+  const std::uint32_t incompatible =
+      super->revision == 0 ? 0 : super->incompatible & ~(kIncompatSupported | kIncompatRecover);
   if (incompatible != 0) {
     print("faultline: {}: ext2 has features that this kernel does not know (incompatible {:#x})\n",
           device.name(), incompatible);
@@ -82,6 +89,9 @@ Result<Box<Volume>> Volume::open(BlockDevice& device) {
     return failure(KernelError::Corrupt);
   }
 
+  if ((std::size_t{1024} << super->log_block_size) < device.block_bytes())
+    return refuse(KernelError::NotSupported, "ext2 has smaller blocks than the disk");
+
   Result<Box<Volume>> made = make_box<Volume>(device, *super);
   if (!made) return refuse(made.error(), kNoMemory);
   Box<Volume> volume = *std::move(made);
@@ -90,11 +100,33 @@ Result<Box<Volume>> Volume::open(BlockDevice& device) {
           super->read_only_compatible & ~kReadOnlySupported);
     volume->read_only_ = volume->never_written_ = true;
   }
+  volume->replayed_ = replayed;
   if (const Result<> read = volume->read_descriptors(); !read) {
     if (read.error() == KernelError::Corrupt) return failure(read.error());  // has been reported
     return refuse(read.error(), "the group descriptors cannot be read");
   }
+  if (must_be_replayed(*super)) {
+    if (volume->never_written() || replayed == Replayed::Yes)
+      return refuse(KernelError::NotSupported, "the journal must be replayed first (run e2fsck on it)");
+    if (const Result<> done = volume->replay_journal(); !done)
+      return refuse(done.error(), "the journal cannot be replayed (run e2fsck on it)");
+    volume.reset();  // what it has read may be out of date
+    return open(device, Replayed::Yes);
+  }
   return volume;
+}
+
+Result<> Volume::replay_journal() {
+  const Box<Journal> journal = TRY(Journal::open(*this));
+  TRY(journal->replay());
+  // The journal may have held the superblock.
+  const Box<Superblock> super = TRY(make_box<Superblock>());
+  const std::span<std::byte> bytes = std::as_writable_bytes(std::span(super.get(), 1));
+  TRY(device_.read(kSuperblockOffset / kSectorSize, bytes));
+  super->incompatible &= ~kIncompatRecover;
+  super->state &= static_cast<std::uint16_t>(~kStateClean);
+  TRY(device_.write(kSuperblockOffset / kSectorSize, bytes));
+  return device_.flush();
 }
 
 Volume::Volume(BlockDevice& device, const Superblock& superblock)
@@ -181,6 +213,8 @@ Result<> Volume::store_superblock(Mark mark) {
   superblock_.state = state_when_opened_ & kStateErrors;
   if (mark == Mark::Clean) superblock_.state |= state_when_opened_ & kStateClean;
   if (damaged_ != 0) superblock_.state = kStateErrors;
+  superblock_.incompatible &= ~kIncompatRecover;
+  if (journal_ && mark == Mark::InUse) superblock_.incompatible |= kIncompatRecover;
   BufferRef buffer = TRY(buffers_.read(kSuperblockOffset / block_size_));
   std::memcpy(buffer.bytes().data() + kSuperblockOffset % block_size_, &superblock_, sizeof(superblock_));
   buffer.mark_dirty();
@@ -188,26 +222,45 @@ Result<> Volume::store_superblock(Mark mark) {
 }
 
 Result<> Volume::mark_in_use() {
+  if (superblock_.revision != 0 && (superblock_.compatible & kCompatJournal) != 0) {
+    Result<Box<Journal>> journal = Journal::open(*this);
+    if (journal) {
+      journal_ = *std::move(journal);
+    } else {
+      print("faultline: {}: ext3's journal is not used: {}\n", name(), describe(journal.error()));
+    }
+  }
   ++superblock_.mount_count;
   superblock_.mount_time = static_cast<std::uint32_t>(current_time().seconds);
   TRY(store_superblock(Mark::InUse));
-  return buffers_.write_back();
+  TRY(buffers_.write_back());
+  TRY(device_.flush());
+  buffers_.use_log(journal_.get());
+  return {};
 }
 
-Result<> Volume::write_back(Mark mark) {
+Result<> Volume::write_back(Mark mark, std::size_t freed) {
   if (never_written_) return {};
+  if (mark == Mark::Clean) {
+    TRY(write_back(Mark::InUse, freed));
+    freed = 0;
+    // With nothing to replay, the mark that says so can go to its place alone.
+    if (journal_) TRY(journal_->mark_empty());
+    buffers_.use_log(nullptr);
+  }
   {
     MutexGuard guard(allocation_lock_);
     TRY(store_descriptors());
     TRY(store_superblock(mark));
   }
   TRY(buffers_.write_back());
-  return device_.flush();
+  TRY(device_.flush());
+  return release_freed(freed);
 }
 
 FileSystemStatistics Volume::statistics() {
   MutexGuard guard(allocation_lock_);
-  const std::uint32_t free = superblock_.free_blocks;
+  const std::uint32_t free = superblock_.free_blocks + static_cast<std::uint32_t>(freed_.size());
   return {.magic = kMagic,
           .block_size = static_cast<std::uint32_t>(block_size_),
           .blocks = superblock_.block_count - superblock_.first_data_block,

@@ -10,6 +10,7 @@
 #include "kernel/dev/block_device.hpp"
 #include "kernel/fs/buffer_cache.hpp"
 #include "kernel/fs/ext2_format.hpp"
+#include "kernel/fs/ext2_journal.hpp"
 #include "kernel/fs/stat.hpp"
 #include "kernel/lib/heap.hpp"
 #include "kernel/lib/result.hpp"
@@ -31,6 +32,10 @@ class Volume {
   /// Bytes behind the RawInode that a new inode uses.
   std::size_t extra_inode_bytes() const { return extra_inode_bytes_; }
   bool entries_have_kinds() const { return (superblock_.incompatible & kIncompatFileType) != 0; }
+  InodeNumber journal_inode() const { return superblock_.journal_inode; }
+  std::uint64_t sector_of(BlockNumber block) const {
+    return std::uint64_t{block} * (block_size_ / kSectorSize);
+  }
   const char* name() const { return device_.name(); }
   BlockDevice& device() { return device_; }
   BufferCache& buffers() { return buffers_; }
@@ -58,8 +63,14 @@ class Volume {
   /// A free block, at or after `goal` if there is one near. Its contents are what was left there. Error:
   /// NoSpace.
   Result<BlockNumber> allocate_block(BlockNumber goal);
-  /// Gives a block back. What the buffer cache holds of it will not be written.
+  /// Gives a block back. What the buffer cache holds of it will not be written; nobody gets it before the
+  /// next write_back has brought to the disk that its owner does not refer to it any more. Error:
+  /// OutOfMemory.
   Result<> free_block(BlockNumber block);
+  /// Gives a block back at once, to which nothing on the disk or in the cache refers.
+  Result<> give_up_block(BlockNumber block);
+  /// Blocks that wait for a write_back.
+  std::size_t freed_blocks() const;
 
   /// A free inode: a file near its directory, a directory where there is room. Error: NoSpace.
   Result<InodeNumber> allocate_inode(InodeNumber parent, bool directory);
@@ -85,11 +96,17 @@ class Volume {
   InodeNumber last_orphan() const { return superblock_.last_orphan; }
   void set_last_orphan(InodeNumber inode) { superblock_.last_orphan = inode; }
 
-  /// Marks the disk as in use: after a power failure a check is due.
+  /// Marks the disk as in use, so that a power failure shows. From then on the journal is used, if there is
+  /// one.
   Result<> mark_in_use();
+  /// What the disk was like when it was opened.
+  bool was_clean() const { return (state_when_opened_ & kStateClean) != 0; }
+  bool was_replayed() const { return replayed_ == Replayed::Yes; }
   enum class Mark : std::uint8_t { InUse, Clean };
   /// Writes descriptors, superblock and all buffers, and flushes the disk's own cache.
-  Result<> write_back(Mark mark);
+  /// Of the blocks that have been freed, the first `freed` are free then: those that no inode in the buffers
+  /// refers to any more.
+  Result<> write_back(Mark mark, std::size_t freed);
 
   FileSystemStatistics statistics();
 
@@ -98,6 +115,11 @@ class Volume {
   friend Result<Box<T>> faultline::make_box(Arguments&&... arguments);
   Volume(BlockDevice& device, const Superblock& superblock);
 
+  enum class Replayed : std::uint8_t { No, Yes };
+  static Result<Box<Volume>> open(BlockDevice& device, Replayed replayed);
+  Result<> replay_journal();
+  Result<> clear_bit_of(BlockNumber block);
+  Result<> release_freed(std::size_t count);
   Result<> read_descriptors();
   bool descriptor_is_sound(const GroupDescriptor& group) const;
   Result<> store_descriptors();
@@ -128,11 +150,14 @@ class Volume {
   bool never_written_;
   std::atomic<bool> read_only_;
   std::atomic<std::uint32_t> damaged_ = 0;  // 0 or 1
+  Replayed replayed_ = Replayed::No;
   BufferCache buffers_;
+  Box<Journal> journal_;  // null: none, or not one that this kernel can use
 
   // Covers the bitmaps, groups_ and the counts in superblock_. Inside it only buffers are asked for.
   mutable Mutex allocation_lock_{LockRank::PageCache};
   Vector<GroupDescriptor> groups_;
+  Vector<BlockNumber> freed_;  // still marked in the bitmaps: the disk may refer to them
 };
 
 }  // namespace faultline::ext2

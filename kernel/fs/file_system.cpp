@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernel/dev/block_device.hpp"
 #include "kernel/dev/console.hpp"
 #include "kernel/fs/devfs.hpp"
 #include "kernel/fs/ext2_file_system.hpp"
@@ -37,10 +38,16 @@ FileSystem* detail::mounted_file_system(std::size_t index) {
   return index < mount_count ? mounts[index] : nullptr;
 }
 
-Result<> mount_root(BlockDevice& disk) {
-  ASSERT(mount_count == 0);
-  Box<ext2::Ext2FileSystem> root = TRY(ext2::Ext2FileSystem::mount(disk));
-  mounts[mount_count++] = root.release();  // stays until the power goes off
+Result<> mount_root(std::span<BlockDevice* const> disks) {
+  ASSERT(mount_count == 0 && !disks.empty());
+  Result<Box<ext2::Ext2FileSystem>> root = failure(KernelError::NoSuchFile);
+  for (BlockDevice* const disk : disks) {
+    root = ext2::Ext2FileSystem::mount(*disk);
+    if (!root) continue;
+    if (disks.size() > 1) print("faultline: the root is on {}\n", disk->name());
+    break;
+  }
+  mounts[mount_count++] = TRY(std::move(root)).release();  // stays until the power goes off
   mount_on_name(start_devices(), "dev");
   mount_on_name(start_process_file_system(), "proc");
   start_write_back();

@@ -1,6 +1,7 @@
 #pragma once
 // File systems and where they are mounted: / is the disk, /dev and /proc are made by the kernel.
 
+#include <span>
 #include <string_view>
 
 #include "kernel/fs/inode.hpp"
@@ -49,9 +50,10 @@ class FileSystem {
   Ref<Inode> covered_;
 };
 
-/// Mounts the root file system, and devfs and procfs on /dev and /proc. Prints one line that says why when
-/// that is not possible. Call once, from a thread.
-[[nodiscard]] Result<> mount_root(BlockDevice& disk);
+/// Mounts the first of the disks that holds a file system as the root, and devfs and procfs on /dev and
+/// /proc. Prints one line for each disk before it that says why not, and which it is where there are several.
+/// Call once, from a thread. Error: the last disk's.
+[[nodiscard]] Result<> mount_root(std::span<BlockDevice* const> disks);
 
 /// Puts a file system over a directory. Error: NotDirectory, Busy when something is mounted there.
 [[nodiscard]] Result<> mount_at(FileSystem& mounted, Ref<Inode> directory);

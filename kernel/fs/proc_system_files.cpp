@@ -19,7 +19,7 @@ void memory_information(ProcSource& source, WindowSink& sink) {
   };
   line("MemTotal:", kibibytes(system.total_frames));
   line("MemFree:", kibibytes(system.free_frames));
-  line("MemAvailable:", kibibytes(system.free_frames + system.cached_frames));
+  line("MemAvailable:", kibibytes(system.free_frames + PageCache::reclaimable_pages()));
   line("Buffers:", buffers);
   line("Cached:", kibibytes(system.cached_frames));
   std::uint64_t slabs = 0;

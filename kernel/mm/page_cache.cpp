@@ -193,14 +193,16 @@ struct PageCache::DirtyRun {
   std::array<std::uint64_t, kMaxCluster> frames;
 };
 
-PageCache::DirtyRun PageCache::take_dirty_run(std::uint64_t first, std::uint64_t last) {
+PageCache::DirtyRun PageCache::take_dirty_run(std::uint64_t first, std::uint64_t last, Pages which) {
+  const auto wanted = [&](Slot slot) {
+    return (slot & kDirty) != 0 && (which == Pages::All || is_unused(slot));
+  };
   for (;;) {
     SpinGuard guard(lock_);
     DirtyRun run;
     std::optional<RadixTree::Item> item;
     if (dirty_ > 0) item = pages_.first_from(first);
-    while (item && item->index < last && (*item->word & kDirty) == 0)
-      item = pages_.first_from(item->index + 1);
+    while (item && item->index < last && !wanted(*item->word)) item = pages_.first_from(item->index + 1);
     if (!item || item->index >= last) return run;
     if ((*item->word & kWriting) != 0) {
       wait_until_settled(guard);
@@ -208,7 +210,7 @@ PageCache::DirtyRun PageCache::take_dirty_run(std::uint64_t first, std::uint64_t
     }
     run.first = item->index;
     for (Slot* slot = item->word; run.count < kMaxCluster && run.first + run.count < last;) {
-      if ((*slot & (kDirty | kWriting | kLoading)) != kDirty) break;
+      if (!wanted(*slot) || (*slot & (kWriting | kLoading)) != 0) break;
       // Clean before the device reads it: what is written meanwhile makes it dirty again.
       *slot = (*slot & ~kDirty) | kWriting;
       --dirty_;
@@ -234,9 +236,13 @@ void PageCache::finish_dirty_run(const DirtyRun& run, bool written) {
 
 Result<> PageCache::write_back(std::uint64_t first, std::uint64_t last) {
   collect_dirty(first, last);
+  return write_dirty(first, last, Pages::All);
+}
+
+Result<> PageCache::write_dirty(std::uint64_t first, std::uint64_t last, Pages which) {
   Result<> result;
   while (first < last) {
-    const DirtyRun run = take_dirty_run(first, last);
+    const DirtyRun run = take_dirty_run(first, last, which);
     if (run.count == 0) break;
     std::array<Pa, kMaxCluster> frames = [&]<std::size_t... I>(std::index_sequence<I...>) {
       return std::array<Pa, kMaxCluster>{Pa::checked(run.frames[I < run.count ? I : 0])...};

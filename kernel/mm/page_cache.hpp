@@ -50,6 +50,13 @@ class PageCache : public RegularFile, public ListNode<class PageCacheTag> {
   /// Drops up to `count` clean pages that nobody maps or uses, of any file; returns how many. Does not sleep.
   static std::size_t reclaim(std::size_t count);
 
+  /// Frees up to `count` pages, of any file, by writing them back first, and by taking them out of shared
+  /// mappings; returns how many. Sleeps; holds no lock while a page is written.
+  static std::size_t reclaim_by_writing(std::size_t count);
+
+  /// Pages that the two calls above could free now.
+  static std::size_t reclaimable_pages();
+
   /// Pages in memory, of all files.
   static std::size_t total_pages();
   std::size_t cached_page_count() const;
@@ -73,6 +80,9 @@ class PageCache : public RegularFile, public ListNode<class PageCacheTag> {
   static constexpr std::size_t kMaxCluster = 32;
   /// False for files whose only copy is the cache.
   virtual bool reclaimable() const { return true; }
+  /// False for a file whose contents nobody will look for any more: it is not written to make room. Called
+  /// without any lock.
+  virtual bool worth_writing() const { return true; }
 
   /// Drops every page, dirty or not, of a file that has no user left (its destructor, an unlinked inode).
   void drop_all_pages();
@@ -89,7 +99,10 @@ class PageCache : public RegularFile, public ListNode<class PageCacheTag> {
   Result<> read_cluster(std::uint64_t first, std::span<Frame> frames);
   std::size_t choose_window(std::uint64_t index, const SpinGuard& proof);
   struct DirtyRun;
-  DirtyRun take_dirty_run(std::uint64_t first, std::uint64_t last);
+  enum class Pages : std::uint8_t { All, Unused };  // Unused: that nobody but the cache holds
+  DirtyRun take_dirty_run(std::uint64_t first, std::uint64_t last, Pages which);
+  Result<> write_dirty(std::uint64_t first, std::uint64_t last, Pages which);
+  static bool is_unused(Slot slot);
   void finish_dirty_run(const DirtyRun& run, bool written);
   void set_dirty(Slot& slot, const SpinGuard& proof);
   void drop(std::uint64_t index, const SpinGuard& proof);
@@ -98,11 +111,15 @@ class PageCache : public RegularFile, public ListNode<class PageCacheTag> {
   void wait_until_settled(SpinGuard& guard);
   void settle();
   std::size_t reclaim_some(std::size_t count);
+  std::size_t write_and_drop(std::size_t count);
+  std::optional<std::uint64_t> next_window();
+  std::size_t drop_unused(std::uint64_t first, std::uint64_t last);
+  std::size_t count_reclaimable() const;
 
   std::atomic<std::uint64_t> size_;
   mutable SpinLock lock_{LockRank::PageCache};
   RadixTree pages_;  // under lock_, as the following
-  std::uint64_t reclaim_cursor_ = 0;
+  std::uint64_t reclaim_cursor_ = 0, write_cursor_ = 0;
   std::uint64_t next_sequential_ = 0;  // the index that a sequential reader misses next
   std::uint32_t window_ = 1;           // pages to read when it does
   std::uint32_t dirty_ = 0;

@@ -62,6 +62,10 @@ class RegularFile : public RefCounted {
   /// again.
   void collect_dirty(std::uint64_t first, std::uint64_t last);
 
+  /// Removes the pages [first, last) from every shared mapping, and calls mark_dirty for those that had been
+  /// written through it; returns after no hart can reach them. They are mapped again by the next faults.
+  void unmap_shared(std::uint64_t first, std::uint64_t last);
+
   /// Whether an area of any address space maps the file now; and whether one shares it.
   bool is_mapped() const;
   bool is_mapped_shared() const;

@@ -31,14 +31,6 @@ void Space::refresh_local(Va page) const noexcept {
   count(Counter::LocalFence);
 }
 
-void TlbBatch::finish() noexcept {
-  if (run_count_ == 0 && !whole_space_) return;
-  fence();
-  release_frames();
-  run_count_ = 0;
-  whole_space_ = false;
-}
-
 bool TlbBatch::by_address() const noexcept {
   if (whole_space_) return false;
   std::uint64_t bytes = 0;

@@ -139,10 +139,24 @@ class TlbBatch {
   }
 
   /// Fences what was collected, on every hart that runs the space, and then releases the frames.
-  void finish() noexcept;
+  void finish() noexcept {
+    finish_with([] {});
+  }
+  /// Calls f in between: nobody reaches the pages any more, and their frames are still held.
+  template <class F>
+  void finish_with(F&& f) noexcept {
+    if (is_empty()) return;
+    fence();
+    f();
+    release_frames();
+    run_count_ = 0;
+    whole_space_ = false;
+  }
+  /// So many pages can be absorbed after a finish() before the next one comes by itself.
+  static constexpr std::size_t kMostHeld = 63;
 
  private:
-  static constexpr std::size_t kFrames = 64;
+  static constexpr std::size_t kFrames = kMostHeld + 1;
   static constexpr std::size_t kRanges = 8;
   /// More pages than this are fenced as a whole space.
   static constexpr std::size_t kPagesByAddress = 16;
@@ -162,6 +176,7 @@ class TlbBatch {
       whole_space_ = true;
     }
   }
+  bool is_empty() const noexcept { return run_count_ == 0 && !whole_space_; }
   bool by_address() const noexcept;
   void fence() noexcept;
   void fence_this_hart(Asid asid, bool by_address) noexcept;

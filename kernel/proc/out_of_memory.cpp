@@ -75,6 +75,7 @@ void kill_all_in(const AddressSpace& memory, const SpinGuard& proof) {
 bool relieve_memory() {
   if (PageCache::reclaim(kReclaimedAtOnce) > 0) return true;
   if (kernel_stacks::release_cached()) return true;
+  if (PageCache::reclaim_by_writing(kReclaimedAtOnce) > 0) return true;
   write_back_some();
   return PageCache::reclaim(kReclaimedAtOnce) > 0 || drop_file_system_caches() > 0;
 }

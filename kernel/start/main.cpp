@@ -27,10 +27,10 @@ constexpr std::uint16_t kStartFailed = 1;
 
 /// What needs a thread, because it sleeps: the disk, the file systems, the first process.
 void start_system(void*) {
-  BlockDevice* const disk = start_virtio_devices({machine.virtio.begin(), machine.virtio.end()});
-  if (disk == nullptr) give_up("no disk");
+  const std::span<BlockDevice* const> disks = start_virtio_devices({machine.virtio.begin(), machine.virtio.end()});
+  if (disks.empty()) give_up("no disk");
   // The file system has said why.
-  if (!mount_root(*disk)) give_up("no root file system");
+  if (!mount_root(disks)) give_up("no root file system");
   if (const auto ready = initialize_processes(); !ready) give_up(describe(ready.error()));
   // For the test of what a panic leaves behind.
   if (machine.boot_argument("panic") == "boot") panic("asked for by the boot arguments");

@@ -79,11 +79,12 @@ class Guest:
         """A copy of the image for this run, kept until the run ends."""
         return private_copy(self.image, self.files)
 
-    def make_image(self, extra=(), without=(), init=None, block=4096):
+    def make_image(self, extra=(), without=(), init=None, block=4096, size=128):
         """An image of this run's own with the built programs and more files in /bin.
 
         without  names of programs to leave out
         init     another file for /init and /bin/init
+        size     of the image in MiB
         """
         without = {*without, "init"} if init else set(without)
         programs = sorted(path for path in (self.build / "user" / "bin").iterdir() if path.name not in without)
@@ -91,6 +92,7 @@ class Guest:
         output = self.files / "made.img"
         result = subprocess.run([sys.executable, str(REPOSITORY / "mkfs" / "mkfs.py"), "--output", str(output),
                                  "--root", str(REPOSITORY / "mkfs" / "root"), "--block", str(block),
+                                 "--size", str(size),
                                  *map(str, programs), *map(str, extra)], capture_output=True, text=True)
         if result.returncode != 0:
             raise GuestError(result.stderr)

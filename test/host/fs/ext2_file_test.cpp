@@ -136,6 +136,21 @@ TEST_CASE("bytes that stood behind the end do not appear when the file grows, ev
   CHECK((disk.read("/file", 0, 5000) == std::string(100, 'x') + std::string(2900, '\0') + "y"));
 }
 
+TEST_CASE("what a mapping left behind the end is zero when a write past the end makes it part of the file") {
+  Mounted disk(ImageKind{});
+  REQUIRE(disk.write("/file", 0, "0123456789").has_value());
+  {
+    const Ref<Inode> inode = *disk.find("/file");
+    const Frame frame = *inode->page(0);
+    std::memset(frame.bytes().data() + 10, 'x', 100);
+    inode->mark_dirty(0);
+  }
+  REQUIRE(disk.write("/file", 50, "end").has_value());
+  CHECK((disk.read("/file", 0, 100) == "0123456789" + std::string(40, '\0') + "end"));
+  disk.remount();
+  CHECK((disk.read("/file", 0, 100) == "0123456789" + std::string(40, '\0') + "end"));
+}
+
 TEST_CASE("a write through a mapping reaches the disk, and what stays zero over a hole stays a hole") {
   Mounted disk(ImageKind{.block_size = 1024});
   REQUIRE(disk.write("/file", 20'000, "z").has_value());

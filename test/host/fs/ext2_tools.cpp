@@ -1,6 +1,7 @@
 #include "test/host/fs/ext2_tools.hpp"
 
 #include <doctest/doctest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -92,6 +93,14 @@ std::string check_image(const std::vector<std::byte>& image) {
   if (checked.status != 0) return checked.output;
   clean.insert(digest);
   return "";
+}
+
+std::string repair_image(std::vector<std::byte>& image) {
+  const std::string path = workplace.file("repaired");
+  store(path, image);
+  const Run repaired = run("e2fsck -p " + path);
+  image = load(path);
+  return WIFEXITED(repaired.status) && WEXITSTATUS(repaired.status) <= 1 ? "" : repaired.output;
 }
 
 std::string ask_debugfs(const std::vector<std::byte>& image, const std::string& command) {

@@ -21,6 +21,10 @@ std::vector<std::byte> make_image(const ImageKind& kind, const std::string& scri
 /// What e2fsck -fn objects to; empty when it finds nothing.
 std::string check_image(const std::vector<std::byte>& image);
 
+/// Lets e2fsck -p mend the image, as an unattended start does. What it says when it will not (status 4 and
+/// above), else nothing.
+std::string repair_image(std::vector<std::byte>& image);
+
 /// What debugfs prints for a command.
 std::string ask_debugfs(const std::vector<std::byte>& image, const std::string& command);
 

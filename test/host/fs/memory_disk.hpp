@@ -32,6 +32,7 @@ class MemoryDisk final : public BlockDevice {
     }
     if (request.kind() == BlockRequest::Kind::Flush) {
       ++flushes;
+      if (recording) history.push_back({});
       return request.complete({});
     }
     ++requests;
@@ -51,7 +52,16 @@ class MemoryDisk final : public BlockDevice {
     return request.result();
   }
 
+  /// One write, or a flush, which has no bytes.
+  struct Event {
+    std::uint64_t sector = 0;
+    std::vector<std::byte> bytes;
+    bool is_flush() const { return bytes.empty(); }
+  };
+
   std::vector<std::byte> bytes;
+  bool recording = false;
+  std::vector<Event> history;  // while recording, in the order in which the disk got them
   bool write_protected = false;
   std::uint64_t requests = 0, flushes = 0, malformed = 0;
   /// Asked for each transfer: true makes it fail.
@@ -62,6 +72,7 @@ class MemoryDisk final : public BlockDevice {
 
   Result<> transfer(const BlockRequest& request) {
     if (fails && fails(request)) return failure(KernelError::InputOutput);
+    if (recording && request.kind() == BlockRequest::Kind::Write) record(request);
     std::byte* place = bytes.data() + request.sector() * kSectorSize;
     for (const BlockRequest::Piece& piece : request.pieces()) {
       if (request.kind() == BlockRequest::Kind::Read) {
@@ -72,6 +83,13 @@ class MemoryDisk final : public BlockDevice {
       place += piece.size();
     }
     return {};
+  }
+
+  void record(const BlockRequest& request) {
+    Event event{request.sector(), {}};
+    for (const BlockRequest::Piece& piece : request.pieces())
+      event.bytes.insert(event.bytes.end(), piece.begin(), piece.end());
+    history.push_back(std::move(event));
   }
 
   std::vector<BlockRequest*> in_flight_;

@@ -77,7 +77,10 @@ TEST_CASE("blocks are read once, written in ascending runs, and dropped when the
     REQUIRE(cache.write_back().has_value());
     CHECK(disk.requests == 1);  // twelve neighbours
     CHECK(std::to_integer<int>(disk.bytes[105 * 1024]) == 106);
-    for (std::uint64_t number = 200; number < 300; ++number) REQUIRE(cache.zeroed(number).has_value());
+    for (std::uint64_t number = 200; number < 300; ++number) {
+      REQUIRE(cache.zeroed(number).has_value());
+      if (cache.is_full_of_dirty()) REQUIRE(cache.write_back().has_value());
+    }
     CHECK(BufferCache::total_bytes() <= 16 * 1024);
     for (std::uint64_t number = 200; number < 300; ++number)
       CHECK(cache.read(number)->bytes()[0] == std::byte{0});
