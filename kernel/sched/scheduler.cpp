@@ -210,7 +210,7 @@ void handle_timer() {
   }
   if (queue.share_at <= now) {
     queue.share_at = Ticks::forever();
-    if (queue.length.load() != 0) wake_idle_hart();
+    share_waiting();
   } else {
     timer::program(queue.share_at);
   }
@@ -250,9 +250,7 @@ void wait_for_work(Hart& hart) {
   const std::uint64_t old = hart.state.fetch_or(hart_state::kIdle);
   // Whoever enqueues a thread from now on sees one of the two bits, and the request wakes this hart. What was
   // enqueued before stands in a queue.
-  bool work = (old & hart_state::kRequests) != 0;
-  for (unsigned i = 0; i < hart_count(); ++i) work |= run_queues[i].length.load() != 0;
-  if (!work) {
+  if ((old & hart_state::kRequests) == 0 && !has_work_for(hart)) {
     const Ticks start = clock::now();
     csr::wait_for_interrupt();
     auto& idle = run_queue_of(hart).idle_ticks;
