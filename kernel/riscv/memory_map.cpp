@@ -120,6 +120,7 @@ Result<Pa> build_kernel_map(EarlyMemory& early, const Machine& machine, const me
   TRY(map_devices(builder, machine));
   TRY(kernel_stacks::create_tables(early, *root, layout.managed.size()));
   root_pa = root->value();
+  csr::fence_translations();  // the walker sees the tables before it is led to them
   csr::write_satp(kernel_satp());
   csr::fence_translations();
   return *root;

@@ -37,17 +37,12 @@ void switch_space(Hart& hart, Space* space) {
   } else {
     const Activation activation = space->activate(hart.id);
     const auto asid = static_cast<std::uint64_t>(activation.asid);
+    // Before satp: so the walker also sees the tables of a space that is new to this hart. After it as well
+    // where the old space may have the same number.
+    if (activation.flush == Activation::Flush::Space) csr::fence_translations(asid);
+    if (activation.flush == Activation::Flush::Everything) csr::fence_translations();
     csr::write_satp(csr::kSatpSv39 | asid << csr::kSatpAsidShift | activation.root.page_number());
-    switch (activation.flush) {
-      case Activation::Flush::Nothing:
-        break;
-      case Activation::Flush::Space:
-        csr::fence_translations(asid);
-        break;
-      case Activation::Flush::Everything:
-        csr::fence_translations();
-        break;
-    }
+    if (activation.flush == Activation::Flush::Everything) csr::fence_translations();
   }
   hart.space = space;
   if (old != nullptr) old->deactivate(hart.id);
