@@ -28,7 +28,7 @@ constexpr std::size_t kFifoDepth = 16;
 
 volatile std::byte* registers = nullptr;  // null until initialize
 unsigned register_shift = 0;
-std::uint32_t interrupt_source = 0;
+InterruptSource interrupt_source;
 bool interrupts_in_use = false;
 
 std::uint8_t read(unsigned number) {

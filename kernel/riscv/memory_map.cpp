@@ -87,8 +87,8 @@ Result<> map_memory(MapBuilder& builder, const memory::Layout& layout, PaRange i
 
 Result<> map_devices(MapBuilder& builder, const Machine& machine) {
   if (machine.uart) TRY(builder.map_device(machine.uart->registers));
-  if (machine.plic) TRY(builder.map_device(machine.plic->registers));
-  if (machine.software_interrupts) TRY(builder.map_device(machine.software_interrupts->registers));
+  for (const InterruptTarget& plic : machine.plics) TRY(builder.map_device(plic.registers));
+  for (const InterruptTarget& target : machine.software_interrupts) TRY(builder.map_device(target.registers));
   if (machine.test_finisher) TRY(builder.map_device(*machine.test_finisher));
   if (machine.real_time_clock) TRY(builder.map_device(*machine.real_time_clock));
   for (const MmioDevice& device : machine.virtio) {

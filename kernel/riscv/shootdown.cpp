@@ -175,9 +175,10 @@ void request(Hart& hart, std::uint64_t request) {
 
 namespace shootdown {
 
-void initialize(const Machine& machine) {
-  if (!machine.software_interrupts) return;
-  const InterruptTarget& target = *machine.software_interrupts;
+namespace {
+
+/// Finds the registers of the harts that `target` reaches. How many are new.
+unsigned find_registers(const InterruptTarget& target) {
   constexpr std::uint32_t kSupervisorSoftware = 1;
   unsigned found = 0;
   for (std::size_t context = 0; context < target.contexts.size(); ++context) {
@@ -192,6 +193,14 @@ void initialize(const Machine& machine) {
       ++found;
     }
   }
+  return found;
+}
+
+}  // namespace
+
+void initialize(const Machine& machine) {
+  unsigned found = 0;
+  for (const InterruptTarget& target : machine.software_interrupts) found += find_registers(target);
   registers_available = found == hart_count();
 }
 

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "kernel/dev/block_device.hpp"
 #include "kernel/dev/clock.hpp"
 #include "kernel/mm/tlb.hpp"
 #include "kernel/proc/trap_hooks.hpp"
@@ -239,6 +240,15 @@ unsigned runnable_threads() {
 
 namespace {
 
+/// While all harts wait, an emulator that counts instructions for time (QEMU's -icount sleep=off) lets its
+/// clock leap to the next timer at once, however soon the disk would answer: it must find one near by. The
+/// hart that goes to sleep last sees to that.
+void keep_clock_near_while_disk_works() {
+  constexpr std::uint64_t kAnswerNanoseconds = 20'000;
+  if (!BlockRequest::any_in_flight() || idle_harts.load() != online_harts().bits()) return;
+  timer::program(clock::now() + clock::from_nanoseconds(kAnswerNanoseconds));
+}
+
 /// Waits for an interrupt, unless there is work or somebody has asked for something.
 void wait_for_work(Hart& hart) {
   idle_harts.fetch_or(bit_of(hart));
@@ -246,6 +256,7 @@ void wait_for_work(Hart& hart) {
   // Whoever enqueues a thread from now on sees one of the two bits, and the request wakes this hart. What was
   // enqueued before stands in a queue.
   if ((old & hart_state::kRequests) == 0 && !has_work_for(hart)) {
+    keep_clock_near_while_disk_works();
     const Ticks start = clock::now();
     csr::wait_for_interrupt();
     auto& idle = run_queue_of(hart).idle_ticks;
