@@ -102,7 +102,8 @@ InterruptSource first_interrupt(const fdt::Node& node) {
   return {interrupt_parent(node), interrupts->cell(0).value_or(0)};
 }
 
-/// True for an interrupt controller that devices can name; those of harts' own interrupts have no cells for it.
+/// True for an interrupt controller that devices can name; those of harts' own interrupts have no cells for
+/// it.
 bool serves_devices(const fdt::Node& node) {
   const auto cells = node.property("#interrupt-cells");
   return node.property("interrupt-controller") && cells && cells->cell(0).value_or(0) != 0;
