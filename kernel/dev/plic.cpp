@@ -8,7 +8,6 @@
 #include "kernel/dev/console.hpp"
 #include "kernel/lib/spin_lock.hpp"
 #include "kernel/mm/platform.hpp"
-#include "kernel/proc/hart.hpp"
 #include "kernel/riscv/device_register.hpp"
 #include "kernel/riscv/hart.hpp"
 #include "kernel/riscv/machine.hpp"

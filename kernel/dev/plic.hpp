@@ -3,7 +3,7 @@
 // each routed to one hart, a controller's sources spread over the harts that it reaches in the order they are
 // registered.
 
-#include "kernel/dev/mmio_device.hpp"
+#include "kernel/riscv/mmio_device.hpp"
 
 namespace faultline {
 
