@@ -9,6 +9,7 @@ namespace faultline {
 
 void BlockRequest::complete(Result<> result) {
   result_ = result;
+  if (submitted_) in_flight_.fetch_sub(1, std::memory_order_relaxed);
   // The waiter may return and destroy the request as soon as it sees the state, so the address alone is used
   // then; a wake-up that finds nobody is harmless.
   const std::atomic<std::uint32_t>& word = state_;

@@ -48,6 +48,7 @@ class BlockRequest : public ListNode<> {
   void accept() {
     ASSERT(!submitted_);
     submitted_ = true;
+    in_flight_.fetch_add(1, std::memory_order_relaxed);
   }
   void complete(Result<> result);
   /// For the device: keeps the outcome until it calls complete(result()).
@@ -56,9 +57,14 @@ class BlockRequest : public ListNode<> {
   /// For the device: what to sleep on while the request is not done.
   const std::atomic<std::uint32_t>& state() const { return state_; }
   Result<> result() const { return result_; }
+
+  /// True while some device owes an answer.
+  static bool any_in_flight() { return in_flight_.load(std::memory_order_relaxed) != 0; }
   static constexpr std::uint32_t kPending = 0, kDone = 1;
 
  private:
+  inline static std::atomic<std::uint32_t> in_flight_ = 0;
+
   Kind kind_;
   bool submitted_ = false;
   std::atomic<std::uint32_t> state_ = kPending;

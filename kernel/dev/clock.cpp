@@ -5,6 +5,7 @@
 #include "kernel/lib/spin_lock.hpp"
 #include "kernel/mm/hart_local.hpp"
 #include "kernel/riscv/csr.hpp"
+#include "kernel/riscv/device_register.hpp"
 #include "kernel/riscv/hart.hpp"
 #include "kernel/riscv/machine.hpp"
 #include "kernel/riscv/memory_map.hpp"
@@ -22,8 +23,8 @@ std::optional<PaRange> board_clock;
 /// Goldfish real-time clock: nanoseconds since the epoch; reading the low half latches the high one.
 std::uint64_t read_real_time_clock(const PaRange& registers) {
   auto* const words = reinterpret_cast<volatile std::uint32_t*>(mmio(Pa::checked(registers.start)));
-  const std::uint64_t low = words[0];
-  return static_cast<std::uint64_t>(words[1]) << 32 | low;
+  const std::uint64_t low = read_register(words);
+  return static_cast<std::uint64_t>(read_register(words + 1)) << 32 | low;
 }
 
 }  // namespace

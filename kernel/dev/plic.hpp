@@ -1,8 +1,9 @@
 #pragma once
-// The platform-level interrupt controller (RISC-V PLIC specification 1.0.0): device interrupts, each routed
-// to one hart, the sources spread over the harts in the order they are registered.
+// Platform-level interrupt controllers (RISC-V PLIC specification 1.0.0), one or more: device interrupts,
+// each routed to one hart, a controller's sources spread over the harts that it reaches in the order they are
+// registered.
 
-#include <cstdint>
+#include "kernel/riscv/mmio_device.hpp"
 
 namespace faultline {
 
@@ -19,16 +20,16 @@ struct InterruptHandler {
 
 namespace plic {
 
-/// Finds the controller that the device tree describes.
+/// Finds the controllers that the device tree describes.
 void initialize(const Machine& machine);
 
 /// Lets interrupts through to the current hart; every source is off for it. Each hart does it after the
 /// firmware has started it, for OpenSBI raises a hart's threshold then.
 void initialize_hart();
 
-/// Routes `source` to `handler` and enables it. A source number that the controller does not have, or that
-/// has a handler, is refused with one line on the console. `handler` lives forever.
-void register_handler(std::uint32_t source, InterruptHandler& handler);
+/// Routes `source` to `handler` and enables it. A source that no controller has, or that has a handler, is
+/// refused with one line on the console. `handler` lives forever.
+void register_handler(const InterruptSource& source, InterruptHandler& handler);
 
 /// Serves what is pending for this hart. Called by the trap code.
 void handle_interrupts();

@@ -1,6 +1,7 @@
 #include "kernel/dev/power.hpp"
 
 #include "kernel/riscv/csr.hpp"
+#include "kernel/riscv/device_register.hpp"
 #include "kernel/riscv/machine.hpp"
 #include "kernel/riscv/memory_map.hpp"
 #include "kernel/riscv/sbi.hpp"
@@ -12,8 +13,8 @@ void power_off(std::uint16_t status) {
   // end it.
   if (status != 0 && machine.test_finisher) {
     constexpr std::uint32_t kFail = 0x3333;
-    *reinterpret_cast<volatile std::uint32_t*>(mmio(Pa::checked(machine.test_finisher->start))) =
-        static_cast<std::uint32_t>(status) << 16 | kFail;
+    write_register(reinterpret_cast<volatile std::uint32_t*>(mmio(Pa::checked(machine.test_finisher->start))),
+                   static_cast<std::uint32_t>(status) << 16 | kFail);
   }
   sbi::reset(sbi::ResetType::Shutdown, status == 0 ? sbi::ResetReason::None : sbi::ResetReason::Failure);
   for (;;) csr::wait_for_interrupt();

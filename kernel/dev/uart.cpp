@@ -8,6 +8,7 @@
 #include "kernel/dev/plic.hpp"
 #include "kernel/lib/spin_lock.hpp"
 #include "kernel/mm/platform.hpp"
+#include "kernel/riscv/device_register.hpp"
 #include "kernel/riscv/machine.hpp"
 #include "kernel/riscv/memory_map.hpp"
 #include "kernel/riscv/sbi.hpp"
@@ -26,15 +27,15 @@ constexpr std::size_t kFifoDepth = 16;
 
 volatile std::byte* registers = nullptr;  // null until initialize
 unsigned register_shift = 0;
-std::uint32_t interrupt_source = 0;
+InterruptSource interrupt_source;
 bool interrupts_in_use = false;
 Receiver give_received = nullptr;
 
 std::uint8_t read(unsigned number) {
-  return std::to_integer<std::uint8_t>(registers[std::size_t{number} << register_shift]);
+  return std::to_integer<std::uint8_t>(read_register(registers + (std::size_t{number} << register_shift)));
 }
-void write_register(unsigned number, std::uint8_t value) {
-  registers[std::size_t{number} << register_shift] = std::byte{value};
+void write(unsigned number, std::uint8_t value) {
+  write_register(registers + (std::size_t{number} << register_shift), std::byte{value});
 }
 
 /// Output that waits for the line. Under `lock`, except during a panic.
@@ -63,7 +64,7 @@ std::atomic<std::uint32_t> emptied = 0;
 void put_polled(std::byte byte) {
   while ((read(kLineStatus) & kTransmitterEmpty) == 0) {
   }
-  write_register(kData, std::to_integer<std::uint8_t>(byte));
+  write(kData, std::to_integer<std::uint8_t>(byte));
 }
 
 /// Moves queued bytes into the transmitter as long as it takes them; its interrupt asks for more while some
@@ -71,10 +72,10 @@ void put_polled(std::byte byte) {
 void feed_transmitter() {
   while (!ring.empty() && (read(kLineStatus) & kTransmitterEmpty) != 0) {
     for (std::size_t i = 0; i < kFifoDepth && !ring.empty(); ++i) {
-      write_register(kData, std::to_integer<std::uint8_t>(ring.pop()));
+      write(kData, std::to_integer<std::uint8_t>(ring.pop()));
     }
   }
-  write_register(kInterruptEnable, kEnableReceived | (ring.empty() ? 0 : kEnableTransmitterEmpty));
+  write(kInterruptEnable, kEnableReceived | (ring.empty() ? 0 : kEnableTransmitterEmpty));
 }
 
 struct UartInterrupt final : InterruptHandler {
@@ -108,10 +109,10 @@ void initialize(const UartDescription& description) {
   registers = mmio(Pa::checked(description.registers.start));
   register_shift = description.register_shift;
   interrupt_source = description.interrupt;
-  write_register(kInterruptEnable, 0);
+  write(kInterruptEnable, 0);
   // The firmware has set the speed.
-  write_register(kLineControl, kEightBits);
-  write_register(kFifoControl, kFifoEnableAndClear);
+  write(kLineControl, kEightBits);
+  write(kFifoControl, kFifoEnableAndClear);
 }
 
 void use_interrupts(Receiver receiver) {
@@ -120,7 +121,7 @@ void use_interrupts(Receiver receiver) {
   plic::register_handler(interrupt_source, interrupt_handler);
   SpinGuard guard(lock);
   interrupts_in_use = true;
-  write_register(kInterruptEnable, kEnableReceived);
+  write(kInterruptEnable, kEnableReceived);
 }
 
 std::size_t try_write(std::span<const std::byte> bytes) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "kernel/riscv/device_register.hpp"
 #include "kernel/riscv/memory_map.hpp"
 
 namespace faultline {
@@ -21,9 +22,6 @@ constexpr std::uint32_t kMagic = 0x74726976;  // "virt"
 constexpr std::uint32_t kAcknowledge = 1, kDriver = 2, kDriverOk = 4, kFeaturesOk = 8, kFailed = 128;
 constexpr std::uint32_t kVersion1Bit = 1;  // VIRTIO_F_VERSION_1 is feature 32: bit 0 of the upper word
 
-// Orders accesses to memory and to registers, both ways. C++'s fences order memory alone.
-void fence_memory_and_device() { asm volatile("fence iorw, iorw" ::: "memory"); }
-
 }  // namespace
 
 VirtioMmio::VirtioMmio(const MmioDevice& device)
@@ -32,14 +30,11 @@ VirtioMmio::VirtioMmio(const MmioDevice& device)
       interrupt_(device.interrupt) {}
 
 std::uint32_t VirtioMmio::read(std::size_t offset) const {
-  const std::uint32_t value = registers_[offset / sizeof(std::uint32_t)];
-  fence_memory_and_device();
-  return value;
+  return read_register(registers_ + offset / sizeof(std::uint32_t));
 }
 
 void VirtioMmio::write(std::size_t offset, std::uint32_t value) {
-  fence_memory_and_device();
-  registers_[offset / sizeof(std::uint32_t)] = value;
+  write_register(registers_ + offset / sizeof(std::uint32_t), value);
 }
 
 void VirtioMmio::set_status(std::uint32_t bits) { write(kStatus, read(kStatus) | bits); }
@@ -110,8 +105,7 @@ void VirtioMmio::notify() { write(kQueueNotify, 0); }
 bool VirtioMmio::acknowledge_interrupt() {
   const std::uint32_t reasons = read(kInterruptStatus);
   if (reasons == 0) return false;
-  write(kInterruptAcknowledge, reasons);
-  fence_memory_and_device();  // what the device reports in memory is read after the acknowledgement
+  write(kInterruptAcknowledge, reasons);  // before what the device reports in memory is read
   return true;
 }
 

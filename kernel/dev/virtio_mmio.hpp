@@ -19,7 +19,7 @@ class VirtioMmio {
 
   /// What is plugged into the slot; None when nothing is, or nothing that this driver speaks to.
   Kind kind() const;
-  std::uint32_t interrupt() const { return interrupt_; }
+  const InterruptSource& interrupt() const { return interrupt_; }
 
   /// Resets the device and agrees on those of the `wanted` features (bits 0-31) that it offers; returns them.
   /// Error: NotSupported when the two do not come together.
@@ -49,7 +49,7 @@ class VirtioMmio {
 
   volatile std::uint32_t* registers_;
   std::size_t size_;
-  std::uint32_t interrupt_;
+  InterruptSource interrupt_;
   bool legacy_ = false;
 };
 

@@ -77,6 +77,9 @@ inline void fence_translations(std::uint64_t asid) {
 inline void fence_translations(std::uint64_t address, std::uint64_t asid) {
   asm volatile("sfence.vma %0, %1" ::"r"(address), "r"(asid) : "memory");
 }
+/// What was written to a control and status register takes effect before memory is read or written after
+/// this.
+inline void fence_after_write() { asm volatile("fence o, rw" ::: "memory"); }
 inline void fence_instructions() { asm volatile("fence.i" ::: "memory"); }
 inline void wait_for_interrupt() { asm volatile("wfi" ::: "memory"); }
 

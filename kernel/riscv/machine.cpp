@@ -25,6 +25,15 @@ bool isa_has(std::string_view isa, std::string_view extension) {
   return false;
 }
 
+/// True when the single letters of `isa` name this extension, or G, which stands for IMAFD.
+bool isa_has_letter(std::string_view isa, char extension) {
+  constexpr std::string_view kBase = "rv64";
+  if (!isa.starts_with(kBase)) return false;
+  isa.remove_prefix(kBase.size());
+  const std::string_view letters = isa.substr(0, isa.find_first_of("_zsx"));
+  return letters.contains(extension) || letters.contains('g');
+}
+
 void describe_memory(const fdt::Node& node, BoundedList<PaRange, 16>& ranges) {
   for (std::size_t i = 0; node.region(i); ++i) {
     if (const auto range = physical_range(node.region(i))) ranges.add(*range);
@@ -43,10 +52,12 @@ void describe_hart(const fdt::Node& node, Machine& machine) {
   if (const auto isa = node.property("riscv,isa")) {
     hart.isa = isa->text();
     hart.has_sstc = isa_has(hart.isa, "sstc");
+    hart.has_floating_point = isa_has_letter(hart.isa, 'f') && isa_has_letter(hart.isa, 'd');
   }
   if (const auto extensions = node.property("riscv,isa-extensions")) {
     if (hart.isa.empty()) hart.isa = extensions->text();
     hart.has_sstc |= extensions->lists("sstc");
+    hart.has_floating_point |= extensions->lists("f") && extensions->lists("d");
   }
   machine.harts.add(hart);
 }
@@ -67,6 +78,7 @@ std::optional<InterruptTarget> describe_interrupt_target(const fdt::Node& node) 
   if (!registers || !targets) return std::nullopt;
   InterruptTarget target;
   target.registers = *registers;
+  if (const auto phandle = node.property("phandle")) target.phandle = phandle->cell(0).value_or(0);
   if (const auto sources = node.property("riscv,ndev")) target.sources = sources->cell(0).value_or(0);
   for (std::size_t i = 0; targets->cell(i + 1); i += 2) {
     target.contexts.add({*targets->cell(i), *targets->cell(i + 1)});
@@ -74,17 +86,44 @@ std::optional<InterruptTarget> describe_interrupt_target(const fdt::Node& node) 
   return target;
 }
 
-std::uint32_t first_interrupt(const fdt::Node& node) {
+/// The nearest `interrupt-parent` at the node or above it.
+std::uint32_t interrupt_parent(const fdt::Node& node) {
+  for (const fdt::Node* at = &node; at != nullptr; at = at->parent()) {
+    if (const auto parent = at->property("interrupt-parent")) return parent->cell(0).value_or(0);
+  }
+  return 0;
+}
+
+InterruptSource first_interrupt(const fdt::Node& node) {
+  if (const auto extended = node.property("interrupts-extended"))
+    return {extended->cell(0).value_or(0), extended->cell(1).value_or(0)};
   const auto interrupts = node.property("interrupts");
-  return interrupts ? interrupts->cell(0).value_or(0) : 0;
+  if (!interrupts) return {};
+  return {interrupt_parent(node), interrupts->cell(0).value_or(0)};
+}
+
+/// True for an interrupt controller that devices can name; those of harts' own interrupts have no cells for
+/// it.
+bool serves_devices(const fdt::Node& node) {
+  const auto cells = node.property("#interrupt-cells");
+  return node.property("interrupt-controller") && cells && cells->cell(0).value_or(0) != 0;
+}
+
+template <std::size_t kCapacity>
+void add_interrupt_target(const fdt::Node& node, BoundedList<InterruptTarget, kCapacity>& targets) {
+  if (const auto target = describe_interrupt_target(node)) targets.add(*target);
 }
 
 void describe_device(const fdt::Node& node, Machine& machine) {
   const auto registers = physical_range(node.region(0));
   if (node.compatible("riscv,plic0") || node.compatible("sifive,plic-1.0.0")) {
-    if (!machine.plic) machine.plic = describe_interrupt_target(node);
+    add_interrupt_target(node, machine.plics);
   } else if (node.compatible("riscv,aclint-sswi")) {
-    if (!machine.software_interrupts) machine.software_interrupts = describe_interrupt_target(node);
+    add_interrupt_target(node, machine.software_interrupts);
+  } else if (serves_devices(node)) {
+    const auto compatible = node.property("compatible");
+    if (compatible && machine.unsupported_controller.empty())
+      machine.unsupported_controller = compatible->text();
   } else if (!registers) {
     return;
   } else if (node.compatible("ns16550a") || node.compatible("ns16550")) {

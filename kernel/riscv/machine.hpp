@@ -34,6 +34,8 @@ class BoundedList {
       ++dropped_;
     }
   }
+  /// Forgets the items from `count` on.
+  void truncate(std::size_t count) { count_ = count; }
   std::size_t dropped() const { return dropped_; }
   std::size_t size() const { return count_; }
   T* begin() { return items_.data(); }
@@ -54,15 +56,16 @@ struct HartDescription {
   std::uint32_t interrupt_controller = 0;  // phandle of its local interrupt controller
   std::string_view isa;                    // "rv64imafdc…", or the list of extensions
   bool has_sstc = false;
+  bool has_floating_point = false;  // F and D
 };
 
 struct UartDescription {
   PaRange registers;
-  std::uint32_t interrupt = 0;
+  InterruptSource interrupt;
   std::uint32_t register_shift = 0;
 };
 
-/// A target of the PLIC or of the software-interrupt registers: interrupt `cause` of the hart whose local
+/// A target of a PLIC or of the software-interrupt registers: interrupt `cause` of the hart whose local
 /// controller has this phandle. The position in the list is the context's number.
 struct InterruptContext {
   std::uint32_t controller = 0;
@@ -71,6 +74,7 @@ struct InterruptContext {
 
 struct InterruptTarget {
   PaRange registers;
+  std::uint32_t phandle = 0;
   std::uint32_t sources = 0;  // PLIC: highest source number
   BoundedList<InterruptContext, 64> contexts;
 };
@@ -81,10 +85,14 @@ struct Machine {
   BoundedList<HartDescription, 64> harts;
   std::uint64_t timebase_frequency = 0;
   std::optional<UartDescription> uart;
-  std::optional<InterruptTarget> plic;
-  std::optional<InterruptTarget> software_interrupts;  // riscv,aclint-sswi
-  std::optional<PaRange> test_finisher;                // sifive,test0
-  std::optional<PaRange> real_time_clock;              // google,goldfish-rtc
+  // One of each for every socket.
+  static constexpr std::size_t kMaxSockets = 4;
+  BoundedList<InterruptTarget, kMaxSockets> plics;
+  BoundedList<InterruptTarget, kMaxSockets> software_interrupts;  // riscv,aclint-sswi
+  std::string_view
+      unsupported_controller;            // what the first controller of devices that is no PLIC calls itself
+  std::optional<PaRange> test_finisher;  // sifive,test0
+  std::optional<PaRange> real_time_clock;  // google,goldfish-rtc
   BoundedList<MmioDevice, 32> virtio;
   std::string_view boot_arguments;
 

@@ -25,15 +25,29 @@ Ranges without(const Ranges& ranges, PaRange hole) {
   return left;
 }
 
+/// How far memory reaches from an address on without a gap, in however many ranges; the address itself where
+/// there is none.
+std::uint64_t end_of_memory(const Machine& machine, std::uint64_t from) {
+  std::uint64_t end = from;
+  for (bool grown = true; grown;) {
+    grown = false;
+    for (const PaRange& memory : machine.memory) {
+      if (!memory.contains(end)) continue;
+      end = memory.end;
+      grown = true;
+    }
+  }
+  return end;
+}
+
 }  // namespace
 
 bool find_layout(const Machine& machine, PaRange image, PaRange device_tree, Layout& layout) {
-  for (const PaRange& memory : machine.memory) {
-    if (!memory.contains(image.start) || memory.end < image.end) continue;
-    // What lies below the image is the firmware's, whether the device tree says so or not.
-    layout.managed = {image.start, page_floor(std::min(memory.end, kDirectMapSize))};
-  }
-  if (layout.managed.size() == 0) return false;
+  const std::uint64_t end = end_of_memory(machine, image.start);
+  if (end < image.end || end == image.start) return false;
+  // What lies below the image is the firmware's, whether the device tree says so or not.
+  layout.managed = {image.start, page_floor(std::min(end, kDirectMapSize))};
+  if (layout.managed.end <= layout.managed.start) return false;
   Ranges usable;
   usable.add(layout.managed);
   for (const PaRange& reserved : machine.reserved) {

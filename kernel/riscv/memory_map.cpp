@@ -87,8 +87,8 @@ Result<> map_memory(MapBuilder& builder, const memory::Layout& layout, PaRange i
 
 Result<> map_devices(MapBuilder& builder, const Machine& machine) {
   if (machine.uart) TRY(builder.map_device(machine.uart->registers));
-  if (machine.plic) TRY(builder.map_device(machine.plic->registers));
-  if (machine.software_interrupts) TRY(builder.map_device(machine.software_interrupts->registers));
+  for (const InterruptTarget& plic : machine.plics) TRY(builder.map_device(plic.registers));
+  for (const InterruptTarget& target : machine.software_interrupts) TRY(builder.map_device(target.registers));
   if (machine.test_finisher) TRY(builder.map_device(*machine.test_finisher));
   if (machine.real_time_clock) TRY(builder.map_device(*machine.real_time_clock));
   for (const MmioDevice& device : machine.virtio) {
@@ -120,6 +120,7 @@ Result<Pa> build_kernel_map(EarlyMemory& early, const Machine& machine, const me
   TRY(map_devices(builder, machine));
   TRY(kernel_stacks::create_tables(early, *root, layout.managed.size()));
   root_pa = root->value();
+  csr::fence_translations();  // the walker sees the tables before it is led to them
   csr::write_satp(kernel_satp());
   csr::fence_translations();
   return *root;

@@ -18,6 +18,10 @@ Reply call(std::uint64_t extension, std::uint64_t function, std::uint64_t first 
   return {static_cast<std::int64_t>(a0), static_cast<std::int64_t>(a1)};
 }
 
+// What other harts are to find when the firmware starts, interrupts or fences them is in memory before. The
+// firmware reaches them through devices, and its call is no fence.
+void publish() { asm volatile("fence rw, iorw" ::: "memory"); }
+
 constexpr std::uint64_t number(Extension extension) { return static_cast<std::uint64_t>(extension); }
 
 }  // namespace
@@ -30,9 +34,13 @@ bool has_extension(Extension extension) {
 
 void set_timer(std::uint64_t deadline) { call(number(Extension::Time), 0, deadline); }
 
-Reply send_ipi(HartMask harts) { return call(number(Extension::Ipi), 0, harts.mask, harts.base); }
+Reply send_ipi(HartMask harts) {
+  publish();
+  return call(number(Extension::Ipi), 0, harts.mask, harts.base);
+}
 
 Reply start_hart(std::uint64_t hart, std::uint64_t physical_entry, std::uint64_t argument) {
+  publish();
   return call(number(Extension::HartState), 0, hart, physical_entry, argument);
 }
 
@@ -45,12 +53,14 @@ bool hart_is_stopped(std::uint64_t hart) {
 
 Reply remote_fence(HartMask harts, std::uint64_t start, std::uint64_t size, std::uint64_t asid) {
   constexpr std::uint64_t kRemoteSfenceVmaAsid = 2;
+  publish();
   return call(number(Extension::RemoteFence), kRemoteSfenceVmaAsid, harts.mask, harts.base, start, size,
               asid);
 }
 
 Reply remote_fence_all(HartMask harts) {
   constexpr std::uint64_t kRemoteSfenceVma = 1;
+  publish();
   return call(number(Extension::RemoteFence), kRemoteSfenceVma, harts.mask, harts.base, 0, 0);
 }
 

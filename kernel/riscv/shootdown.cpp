@@ -40,6 +40,7 @@
 #include "kernel/lib/panic.hpp"
 #include "kernel/lib/spin_lock.hpp"
 #include "kernel/riscv/csr.hpp"
+#include "kernel/riscv/device_register.hpp"
 #include "kernel/riscv/memory_map.hpp"
 #include "kernel/riscv/sbi.hpp"
 
@@ -179,9 +180,10 @@ void request(Hart& hart, std::uint64_t request) {
 
 namespace shootdown {
 
-void initialize(const Machine& machine) {
-  if (!machine.software_interrupts) return;
-  const InterruptTarget& target = *machine.software_interrupts;
+namespace {
+
+/// Finds the registers of the harts that `target` reaches. How many are new.
+unsigned find_registers(const InterruptTarget& target) {
   constexpr std::uint32_t kSupervisorSoftware = 1;
   unsigned found = 0;
   for (std::size_t context = 0; context < target.contexts.size(); ++context) {
@@ -196,6 +198,14 @@ void initialize(const Machine& machine) {
       ++found;
     }
   }
+  return found;
+}
+
+}  // namespace
+
+void initialize(const Machine& machine) {
+  unsigned found = 0;
+  for (const InterruptTarget& target : machine.software_interrupts) found += find_registers(target);
   registers_available = found == hart_count();
 }
 
@@ -203,15 +213,17 @@ bool has_registers() { return registers_available; }
 
 void interrupt_hart(const Hart& hart) {
   if (registers_available) {
-    // The request must be visible before the interrupt: the store goes to a device.
-    asm volatile("fence w, o" ::: "memory");
-    *software_interrupt_registers[static_cast<std::size_t>(hart.id)] = 1;
+    write_register(software_interrupt_registers[static_cast<std::size_t>(hart.id)], std::uint32_t{1});
   } else {
     sbi::send_ipi({1, hart.hardware_id});
   }
 }
 
-void acknowledge() { csr::clear_sip(csr::kSoftwareInterrupt); }
+void acknowledge() {
+  csr::clear_sip(csr::kSoftwareInterrupt);
+  // Were the state read first, a request that comes in between would lose its interrupt.
+  csr::fence_after_write();
+}
 
 void serve_requests() {
   Hart& hart = Hart::current();

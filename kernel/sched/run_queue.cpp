@@ -14,14 +14,16 @@ namespace {
 constexpr std::uint64_t kSliceNanoseconds = 10'000'000;
 constexpr std::uint64_t kShareNanoseconds = 50'000;
 
-/// Where a runnable thread goes. This hart, if it may run here: whoever wakes another thread mostly sleeps
-/// soon itself (a pipe, a disk request that idle harts finish), and handing the thread to another hart costs
-/// an interrupt and cold caches. If it does not get its turn soon, an idle hart is told to take it
-/// (share_at). When no hart is idle, a clearly shorter queue is better.
-Hart& choose_hart(const Thread& thread) {
-  const std::uint64_t online = online_harts().bits();
-  std::uint64_t allowed = thread.allowed_harts.load(std::memory_order_relaxed) & online;
-  if (allowed == 0) allowed = online;
+/// Bit for each hart that may run the thread.
+std::uint64_t harts_for(const Thread& thread) {
+  return thread.allowed_harts.load(std::memory_order_relaxed) & online_harts().bits();
+}
+
+/// Where a runnable thread for these harts goes. This hart, if it may run here: whoever wakes another thread
+/// mostly sleeps soon itself (a pipe, a disk request that idle harts finish), and handing the thread to
+/// another hart costs an interrupt and cold caches. If it does not get its turn soon, an idle hart is told to
+/// take it (share_at). When no hart is idle, a clearly shorter queue is better.
+Hart& choose_hart(std::uint64_t allowed) {
   Hart& here = Hart::current();
   if ((allowed & bit_of(here)) == 0) return harts[static_cast<std::size_t>(std::countr_zero(allowed))];
   Hart* best = &here;
@@ -50,16 +52,9 @@ Thread* take_from(RunQueue& queue, const Hart& hart) {
   return nullptr;
 }
 
-}  // namespace
-
-void limit_slice(RunQueue& queue, Ticks since) {
-  if (!queue.slice_end.is_forever()) return;
-  queue.slice_end = since + clock::from_nanoseconds(kSliceNanoseconds);
-  timer::program(queue.slice_end);
-}
-
-void wake_idle_hart() {
-  std::uint64_t idle = idle_harts.load();
+/// Tells one idle hart among `allowed` that there is something to take.
+void wake_idle_hart(std::uint64_t allowed) {
+  std::uint64_t idle = idle_harts.load() & allowed;
   while (idle != 0) {
     const std::uint64_t chosen = idle & -idle;
     // Whoever clears the bit sends the request, so that two wakers choose two harts.
@@ -71,8 +66,17 @@ void wake_idle_hart() {
   }
 }
 
+}  // namespace
+
+void limit_slice(RunQueue& queue, Ticks since) {
+  if (!queue.slice_end.is_forever()) return;
+  queue.slice_end = since + clock::from_nanoseconds(kSliceNanoseconds);
+  timer::program(queue.slice_end);
+}
+
 void enqueue(Thread& thread) {
-  Hart& hart = choose_hart(thread);
+  const std::uint64_t allowed = harts_for(thread);
+  Hart& hart = choose_hart(allowed);
   RunQueue& queue = run_queue_of(hart);
   std::uint32_t length;
   {
@@ -85,14 +89,37 @@ void enqueue(Thread& thread) {
     request(hart, hart_state::kReschedule);
   } else if (length > 1) {
     limit_slice(queue, Thread::current().running_since());
-    if (idle_harts.load() != 0) wake_idle_hart();
+    wake_idle_hart(allowed);
   } else if (&Thread::current() != hart.idle) {
     limit_slice(queue, Thread::current().running_since());
-    if (queue.share_at.is_forever() && idle_harts.load() != 0) {
+    if (queue.share_at.is_forever() && (idle_harts.load() & allowed) != 0) {
       queue.share_at = clock::now() + clock::from_nanoseconds(kShareNanoseconds);
       timer::program(queue.share_at);
     }
   }
+}
+
+void share_waiting() {
+  RunQueue& queue = run_queue_of(Hart::current());
+  if (queue.length.load() == 0) return;
+  std::uint64_t wanted = 0;
+  {
+    SpinGuard guard(queue.lock);
+    for (Thread& thread : queue.threads) wanted |= harts_for(thread);
+  }
+  wake_idle_hart(wanted);
+}
+
+bool has_work_for(const Hart& hart) {
+  for (unsigned i = 0; i < hart_count(); ++i) {
+    RunQueue& queue = run_queues[i];
+    if (queue.length.load() == 0) continue;
+    SpinGuard guard(queue.lock);
+    for (const Thread& thread : queue.threads) {
+      if (may_run_on(thread, hart)) return true;
+    }
+  }
+  return false;
 }
 
 Thread* take_next() {

@@ -50,7 +50,10 @@ Thread* take_next();
 /// Starts the slice of the thread that has run since `since` to run out, because somebody waits now.
 void limit_slice(RunQueue& queue, Ticks since);
 
-/// Tells one idle hart that there is something to take from this hart's queue.
-void wake_idle_hart();
+/// Tells one idle hart that somebody waits in this hart's queue whom it may run.
+void share_waiting();
+
+/// True when a thread that this hart may run stands in some queue.
+bool has_work_for(const Hart& hart);
 
 }  // namespace faultline

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "kernel/dev/block_device.hpp"
 #include "kernel/dev/clock.hpp"
 #include "kernel/mm/tlb.hpp"
 #include "kernel/riscv/csr.hpp"
@@ -36,17 +37,12 @@ void switch_space(Hart& hart, Space* space) {
   } else {
     const Activation activation = space->activate(hart.id);
     const auto asid = static_cast<std::uint64_t>(activation.asid);
+    // Before satp: so the walker also sees the tables of a space that is new to this hart. After it as well
+    // where the old space may have the same number.
+    if (activation.flush == Activation::Flush::Space) csr::fence_translations(asid);
+    if (activation.flush == Activation::Flush::Everything) csr::fence_translations();
     csr::write_satp(csr::kSatpSv39 | asid << csr::kSatpAsidShift | activation.root.page_number());
-    switch (activation.flush) {
-      case Activation::Flush::Nothing:
-        break;
-      case Activation::Flush::Space:
-        csr::fence_translations(asid);
-        break;
-      case Activation::Flush::Everything:
-        csr::fence_translations();
-        break;
-    }
+    if (activation.flush == Activation::Flush::Everything) csr::fence_translations();
   }
   hart.space = space;
   if (old != nullptr) old->deactivate(hart.id);
@@ -209,7 +205,7 @@ void handle_timer() {
   }
   if (queue.share_at <= now) {
     queue.share_at = Ticks::forever();
-    if (queue.length.load() != 0) wake_idle_hart();
+    share_waiting();
   } else {
     timer::program(queue.share_at);
   }
@@ -243,15 +239,23 @@ unsigned runnable_threads() {
 
 namespace {
 
+/// While all harts wait, an emulator that counts instructions for time (QEMU's -icount sleep=off) lets its
+/// clock leap to the next timer at once, however soon the disk would answer: it must find one near by. The
+/// hart that goes to sleep last sees to that.
+void keep_clock_near_while_disk_works() {
+  constexpr std::uint64_t kAnswerNanoseconds = 20'000;
+  if (!BlockRequest::any_in_flight() || idle_harts.load() != online_harts().bits()) return;
+  timer::program(clock::now() + clock::from_nanoseconds(kAnswerNanoseconds));
+}
+
 /// Waits for an interrupt, unless there is work or somebody has asked for something.
 void wait_for_work(Hart& hart) {
   idle_harts.fetch_or(bit_of(hart));
   const std::uint64_t old = hart.state.fetch_or(hart_state::kIdle);
   // Whoever enqueues a thread from now on sees one of the two bits, and the request wakes this hart. What was
   // enqueued before stands in a queue.
-  bool work = (old & hart_state::kRequests) != 0;
-  for (unsigned i = 0; i < hart_count(); ++i) work |= run_queues[i].length.load() != 0;
-  if (!work) {
+  if ((old & hart_state::kRequests) == 0 && !has_work_for(hart)) {
+    keep_clock_near_while_disk_works();
     const Ticks start = clock::now();
     csr::wait_for_interrupt();
     auto& idle = run_queue_of(hart).idle_ticks;

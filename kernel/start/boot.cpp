@@ -92,10 +92,36 @@ fdt::Bytes device_tree_bytes(std::uint64_t address) {
   return fdt::Bytes(start, header->total_size);
 }
 
+/// Programs use F and D everywhere, so a hart that lacks them can run none.
+void leave_out_harts_without_floating_point(std::uint64_t own_hardware_id) {
+  constexpr const char* kReason = "no floating-point registers (extensions F and D)";
+  auto& described = machine.harts;
+  const auto left = std::remove_if(described.begin(), described.end(), [&](const HartDescription& hart) {
+    if (hart.has_floating_point) return false;
+    if (hart.hardware_id != own_hardware_id) {
+      print("faultline: hart {} is left out: {}\n", hart.hardware_id, kReason);
+      return true;
+    }
+    print("faultline: hart {} cannot run programs: {}\n", hart.hardware_id, kReason);
+    power_off(1);
+  });
+  described.truncate(static_cast<std::size_t>(left - described.begin()));
+}
+
+/// Drivers sleep until their device interrupts: without a controller none would ever wake.
+void require_interrupt_controller() {
+  if (machine.plics.size() != 0) return;
+  if (machine.unsupported_controller.empty()) refuse("device tree without an interrupt controller (PLIC)");
+  print("faultline: interrupt controller {} is not supported, only a PLIC is\n",
+        machine.unsupported_controller);
+  power_off(1);
+}
+
 /// Numbers the harts: in ascending order of mhartid, the one that runs this always among them. Returns its
 /// Hart.
 Hart& number_harts(std::uint64_t own_hardware_id) {
   auto& described = machine.harts;
+  leave_out_harts_without_floating_point(own_hardware_id);
   std::sort(described.begin(), described.end(),
             [](const auto& a, const auto& b) { return a.hardware_id < b.hardware_id; });
   const auto own = std::find_if(described.begin(), described.end(),
@@ -104,7 +130,7 @@ Hart& number_harts(std::uint64_t own_hardware_id) {
   const std::size_t used = std::min<std::size_t>(described.size(), kMaxHarts);
   if (static_cast<std::size_t>(own - described.begin()) >= used) std::swap(*own, described[used - 1]);
   if (described.size() > used)
-    print("faultline: {} harts more than the kernel can use are ignored\n", described.size() - used);
+    print("faultline: the kernel uses {} harts; the board has {} more\n", used, described.size() - used);
   set_hart_count(static_cast<unsigned>(used));
   Hart* current = nullptr;
   for (std::size_t i = 0; i < used; ++i) {
@@ -215,6 +241,7 @@ void boot_main(std::uint64_t hardware_id, std::uint64_t device_tree, std::uint64
   const auto described = describe_machine(blob, machine);
   if (!described) refuse(described.error());
   if (machine.uart) uart::initialize(*machine.uart);
+  require_interrupt_controller();
 
   Hart& hart = number_harts(hardware_id);
   adopt_thread(boot_thread.construct(KernelStack::from_image(address_of(boot_stack_top))), hart);

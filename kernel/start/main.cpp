@@ -14,6 +14,8 @@
 #include "kernel/sched/scheduler.hpp"
 #include "kernel/start/boot.hpp"
 
+extern "C" void panic_trap(const char* message, const char* file, std::uint64_t line);
+
 namespace faultline {
 
 namespace {
@@ -34,15 +36,17 @@ void start_system(void*) {
   if (const auto ready = initialize_processes(); !ready) give_up(describe(ready.error()));
   // For the test of what a panic leaves behind.
   if (machine.boot_argument("panic") == "boot") panic("asked for by the boot arguments");
+  // The report traps over the file name, before it has said a word.
+  if (machine.boot_argument("panic") == "report") panic_trap("asked for by the boot arguments", nullptr, 0);
   if (const auto started = start_first_process(machine.boot_argument("init")); !started) {
     give_up(describe(started.error()));
   }
 }
 
 void print_banner() {
-  print("faultline: {} pager, {} of {} harts, {} MiB of memory, {} interrupts between harts\n",
-        kSystemPagerName, online_harts().count(), hart_count(), (memory::total_frames() * kPageSize) >> 20,
-        shootdown::has_registers() ? "direct" : "firmware");
+  print("faultline: {} pager, {} of {} hart{}, {} MiB of memory, {} interrupts between harts\n",
+        kSystemPagerName, online_harts().count(), hart_count(), hart_count() == 1 ? "" : "s",
+        (memory::total_frames() * kPageSize) >> 20, shootdown::has_registers() ? "direct" : "firmware");
 }
 
 }  // namespace

@@ -44,6 +44,13 @@ namespace {
 
 constexpr std::uint16_t kPanicStatus = 1;
 
+/// What began it, kept before the report is tried: the report may trap before it has said so.
+struct FirstTrap {
+  std::uint64_t pc = 0, cause = 0, value = 0;
+  const char* message = nullptr;  // of panic()
+};
+FirstTrap first_trap;
+
 struct Place {
   std::string_view function;
   std::uint64_t offset;
@@ -150,6 +157,8 @@ using namespace faultline;
 
 void handle_kernel_trap(const TrapFrame& frame, std::uint64_t cause, std::uint64_t value) {
   panicking_thread = reinterpret_cast<void*>(frame.tp);
+  const bool from_panic = frame.pc == reinterpret_cast<std::uintptr_t>(&panic_trap);
+  first_trap = {frame.pc, cause, value, from_panic ? reinterpret_cast<const char*>(frame.a0) : nullptr};
   TextSink& out = console::panic_sink();
   const Thread* thread = nullptr;
   if (frame.tp != 0) {
@@ -159,7 +168,6 @@ void handle_kernel_trap(const TrapFrame& frame, std::uint64_t cause, std::uint64
   } else {
     out.write("\nfaultline: panic before the first thread");
   }
-  const bool from_panic = frame.pc == reinterpret_cast<std::uintptr_t>(&panic_trap);
   if (from_panic) {
     format_to(out, ": {}\n  at {}:{}\n", reinterpret_cast<const char*>(frame.a0),
               reinterpret_cast<const char*>(frame.a1), frame.a2);
@@ -175,8 +183,16 @@ void handle_kernel_trap(const TrapFrame& frame, std::uint64_t cause, std::uint64
   power_off(kPanicStatus);
 }
 
-/// The report itself has trapped: nothing is left to trust.
+/// The report itself has trapped: nothing is left to trust. What began it is told from numbers first; should
+/// the message trap as well, that is the end.
 void handle_trap_while_panicking() {
-  console::panic_sink().write("faultline: panic while panicking\n");
+  static unsigned attempts = 0;
+  if (attempts++ == 0) {
+    TextSink& out = console::panic_sink();
+    format_to(out, "\nfaultline: panic while panicking; the first: {} at pc {:#x}, stval {:#x}",
+              describe_cause(first_trap.cause), first_trap.pc, first_trap.value);
+    if (first_trap.message != nullptr) format_to(out, ": {}", first_trap.message);
+    out.write("\n");
+  }
   power_off(kPanicStatus);
 }

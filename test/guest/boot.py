@@ -104,6 +104,23 @@ def test_panic(guest, cpus):
             raise GuestError(f"the panic report lacks {wanted!r}:\n{report}") from None
 
 
+@panics
+def test_panic_while_panicking(guest):
+    """A report that traps before it has said why still tells what began it"""
+    machine = guest.start(cpus=2, append="panic=report")
+    machine.expect(r"(?m)^faultline: panic while panicking; the first: breakpoint at pc 0x[0-9a-f]+, stval 0x0: "
+                   r"asked for by the boot arguments$")
+    assert machine.wait() != 0, "a panic ends QEMU with status 0"
+
+
+def test_banner(guest):
+    """One hart is one hart, two are two harts"""
+    for cpus, words in ((1, "1 of 1 hart,"), (2, "2 of 2 harts,")):
+        machine = guest.boot(cpus=cpus)
+        assert words in machine.text, machine.text.splitlines()[-3:]
+        machine.poweroff()
+
+
 def test_boots_within_its_budget(guest):
     """From reset to the prompt one hart retires at most 60 million instructions"""
     machine = guest.boot(cpus=1, icount=True)
@@ -134,3 +151,39 @@ def test_uncommon_boards(guest):
         machine.check("ls /bin | wc")
         machine.check("free")
         machine.poweroff()
+
+
+@parameters(options=["-M virt,aia=aplic", "-M virt,aia=aplic-imsic"])
+def test_interrupt_controller_that_is_not_supported(guest, options):
+    """A board without a PLIC is refused in one line that names what it has, not after the disk's patience"""
+    guest.expect_end(r"(?m)^faultline: interrupt controller riscv,aplic is not supported, only a PLIC is$",
+                     extra=options.split())
+
+
+@parameters(missing=["f=off,d=off", "d=off"])
+def test_harts_without_floating_point(guest, missing):
+    """A hart without F or D is refused in one line, not with a panic at the first program"""
+    guest.expect_end(r"(?m)^faultline: hart \d cannot run programs: no floating-point registers", extra=[
+        "-cpu", f"rv64,{missing}"])
+
+
+def emulator_version():
+    """QEMU's version as numbers."""
+    output = subprocess.run(["qemu-system-riscv64", "--version"], capture_output=True, text=True, check=True).stdout
+    return tuple(int(number) for number in output.split("version ")[1].split()[0].split(".")[:2])
+
+
+def test_two_sockets(guest):
+    """Two sockets, each with memory and an interrupt controller of its own, are one machine: every device works"""
+    if emulator_version() < (8, 0):
+        # QEMU 7.2 connects no supervisor interrupt of a second socket's PLIC to a hart: its disk cannot be heard.
+        guest.skipped += 1
+        return
+    sockets = ["-smp", "4,sockets=2"]
+    for node, cpus in ((0, "0-1"), (1, "2-3")):
+        sockets += ["-object", f"memory-backend-ram,id=m{node},size=256M",
+                    "-numa", f"node,memdev=m{node},nodeid={node},cpus={cpus}"]
+    machine = guest.boot(cpus=4, mem="512M", extra=sockets)
+    assert int(machine.check("grep MemTotal /proc/meminfo").split()[1]) > 480 << 10
+    machine.check("ls /bin | wc; cat /bin/sh > /tmp/sh; sync; cmp /bin/sh /tmp/sh")
+    machine.poweroff()

@@ -110,6 +110,18 @@ def test_idle_machine(guest):
     machine.poweroff()
 
 
+@parameters(cpus=[1, 4])
+def test_clock_while_the_disk_works(guest, cpus):
+    """Where instructions are the clock, megabytes from the disk take less than a second of it"""
+    big = guest.files / "big"
+    big.write_bytes(guest.random.randbytes(6 << 20))
+    machine = guest.boot(cpus=cpus, icount=True, disk=guest.make_image(extra=[big]))
+    uptimes = machine.check("cat /proc/uptime; cat /bin/big > /dev/null; cat /proc/uptime").splitlines()
+    before, after = (float(line.split()[0]) for line in uptimes)
+    assert after - before < 1, f"the clock advances by {after - before:.2f} s"
+    machine.poweroff()
+
+
 @parameters(cpus=[1, 8])
 def test_fork_bomb_of_the_shell(guest, cpus):
     """While every process keeps making more, the shell still answers; when they are killed all is as before"""

@@ -46,7 +46,7 @@ $(HOST_BUILD)/flags: FORCE
 
 HOST_CORE_OBJECTS := $(MM_SRCS:%.cpp=$(HOST_BUILD)/%.o)
 # Portable parts of the machine layer: what reads the device tree.
-HOST_BOARD_SOURCES := $(patsubst %,kernel/riscv/%.cpp,fdt machine memory_layout)
+HOST_BOARD_SOURCES := $(patsubst %,kernel/riscv/%.cpp,fdt machine memory_layout stack_pool)
 HOST_BOARD_OBJECTS := $(HOST_BOARD_SOURCES:%.cpp=$(HOST_BUILD)/%.o)
 HOST_MACHINE_OBJECTS := $(HOST_MACHINE_SOURCES:%.cpp=$(HOST_BUILD)/%.o)
 HOST_MAIN_OBJECT := $(HOST_BUILD)/test/host/main.o

@@ -156,14 +156,101 @@ TEST_CASE("device tree: memory, reserved ranges, harts and devices are found") {
   CHECK(machine.harts[0].has_sstc);
   CHECK_FALSE(machine.harts[1].has_sstc);
   REQUIRE(machine.uart.has_value());
-  CHECK(machine.uart->interrupt == 10);
-  REQUIRE(machine.plic.has_value());
-  CHECK(machine.plic->sources == 96);
-  CHECK(machine.plic->contexts.size() == 4);
-  CHECK(machine.plic->contexts[3].controller == 15);
+  CHECK(machine.uart->interrupt.number == 10);
+  REQUIRE(machine.plics.size() == 1);
+  CHECK(machine.plics[0].sources == 96);
+  CHECK(machine.plics[0].contexts.size() == 4);
+  CHECK(machine.plics[0].contexts[3].controller == 15);
   REQUIRE(machine.virtio.size() == 1);
-  CHECK(machine.virtio[0].interrupt == 1);
-  CHECK_FALSE(machine.software_interrupts.has_value());
+  CHECK(machine.virtio[0].interrupt.number == 1);
+  CHECK(machine.virtio[0].interrupt.controller == 0);
+  CHECK(machine.software_interrupts.size() == 0);
+  CHECK(machine.unsupported_controller.empty());
+}
+
+TEST_CASE(
+    "device tree: every interrupt controller is found, and each device's own is the nearest "
+    "interrupt-parent") {
+  TreeBuilder tree = small_board();
+  tree.begin("plic@d000000").text("compatible", "riscv,plic0").cells("reg", {0, 0xd000000, 0, 0x600000});
+  tree.cells("phandle", {21}).cells("riscv,ndev", {53}).cells("interrupts-extended", {15, 9}).end();
+  const auto device = [&](const char* name, std::uint32_t base) -> TreeBuilder& {
+    return tree.begin(name).text("compatible", "virtio,mmio").cells("reg", {0, base, 0, 0x1000});
+  };
+  tree.begin("bus").cells("#address-cells", {2}).cells("#size-cells", {2}).cells("ranges", {});
+  tree.cells("interrupt-parent", {21});
+  device("virtio@1", 0x1000).cells("interrupts", {2}).end();
+  device("virtio@2", 0x2000).cells("interrupts", {3}).cells("interrupt-parent", {20}).end();
+  device("virtio@3", 0x3000).cells("interrupts-extended", {22, 4}).end();
+  tree.end();
+  const Described board(finished(tree));
+  REQUIRE(board.result.has_value());
+  REQUIRE(board.machine->plics.size() == 2);
+  CHECK(board.machine->plics[1].phandle == 21);
+  CHECK(board.machine->plics[1].sources == 53);
+  const auto& virtio = board.machine->virtio;
+  REQUIRE(virtio.size() == 4);
+  for (std::uint32_t i = 1; i < 4; ++i) CHECK(virtio[i].interrupt.number == i + 1);
+  CHECK(virtio[1].interrupt.controller == 21);
+  CHECK(virtio[2].interrupt.controller == 20);
+  CHECK(virtio[3].interrupt.controller == 22);
+}
+
+TEST_CASE("device tree: an interrupt controller that is no PLIC is named, a hart's own is not") {
+  TreeBuilder tree = small_board();
+  for (const char* kind : {"riscv,aclint-mswi", "riscv,aplic", "riscv,other"}) {
+    tree.begin("controller").text("compatible", kind).cells("interrupt-controller", {});
+    tree.cells("#interrupt-cells", {kind == std::string("riscv,aclint-mswi") ? 0u : 2u}).end();
+  }
+  const Described board(finished(tree));
+  REQUIRE(board.result.has_value());
+  CHECK(board.machine->unsupported_controller == "riscv,aplic");
+}
+
+TEST_CASE("device tree: a hart has floating-point registers where its letters, or its list, say F and D") {
+  const auto has = [](const char* isa) {
+    TreeBuilder tree;
+    tree.begin("").cells("#address-cells", {2}).cells("#size-cells", {2});
+    tree.begin("memory@1").text("device_type", "memory").cells("reg", {0, 0x80000000, 0, 0x8000000}).end();
+    tree.begin("cpus").cells("#address-cells", {1}).cells("#size-cells", {0});
+    tree.cells("timebase-frequency", {10000000});
+    tree.begin("cpu@0").text("device_type", "cpu").cells("reg", {0}).text("mmu-type", "riscv,sv39");
+    tree.text("riscv,isa", isa).end().end().end();
+    const Described board(tree.blob());
+    REQUIRE(board.result.has_value());
+    return board.machine->harts[0].has_floating_point;
+  };
+  CHECK(has("rv64imafdc"));
+  CHECK(has("rv64gc_zba"));
+  CHECK(has("rv64imafdczicsr"));
+  CHECK_FALSE(has("rv64imac"));
+  CHECK_FALSE(has("rv64imafc_zicsr_zfd"));
+  CHECK_FALSE(has("rv64imac_svadu_zfh"));
+  CHECK_FALSE(has("rv32imafdc"));
+  CHECK_FALSE(has(""));
+}
+
+TEST_CASE("memory layout: ranges that join are one memory, in whatever order they are listed") {
+  TreeBuilder tree = small_board();
+  tree.end();
+  tree.begin("memory@98000000")
+      .text("device_type", "memory")
+      .cells("reg", {0, 0x90000000, 0, 0x8000000})
+      .end();
+  tree.begin("memory@88000000")
+      .text("device_type", "memory")
+      .cells("reg", {0, 0x88000000, 0, 0x8000000})
+      .end();
+  tree.begin("memory@a0000000")
+      .text("device_type", "memory")
+      .cells("reg", {0, 0xa0000000, 0, 0x8000000})
+      .end();
+  tree.end();
+  const Described board(tree.blob());
+  REQUIRE(board.result.has_value());
+  memory::Layout layout;
+  REQUIRE(memory::find_layout(*board.machine, {0x80200000, 0x80280000}, {0x87e00000, 0x87e00800}, layout));
+  CHECK(layout.managed.end == 0x98000000);
 }
 
 TEST_CASE("device tree: boot arguments are words key=value") {

@@ -306,6 +306,62 @@ TEST_CASE("when the numbers run out, those in use stay and every hart flushes be
   keeper.space.deactivate(hart_id(7));
 }
 
+TEST_CASE("a number stays with the space that two harts run, over two rollovers and for both of them") {
+  World world(Machine::kDefaultFrames, 5);  // 31 numbers
+  BareSpace keeper(world), bystander(world);
+  world.run(hart_id(6), keeper.space);
+  world.run(hart_id(7), keeper.space);
+  world.run(hart_id(5), bystander.space);  // another hart's number, which must not be taken for the keeper's
+  const Asid kept = keeper.space.asid();
+  const auto roll_over = [&] {
+    for (bool rolled_over = false; !rolled_over;) {
+      BareSpace bare(world);
+      OnHart here(hart_id(1));
+      const Activation activation = bare.space.activate(hart_id(1));
+      CHECK(activation.asid != kept);
+      rolled_over = activation.flush == Activation::Flush::Everything;
+      bare.space.deactivate(hart_id(1));
+    }
+  };
+  const auto give_all_numbers = [&] {
+    for (int i = 0; i < 40; ++i) {
+      BareSpace bare(world);
+      OnHart here(hart_id(1));
+      CHECK(bare.space.activate(hart_id(1)).asid != kept);
+      bare.space.deactivate(hart_id(1));
+    }
+  };
+  const auto activate_again = [&](HartId hart) {
+    world.leave(hart);
+    OnHart here(hart);
+    const Activation activation = keeper.space.activate(hart);
+    CHECK(activation.asid == kept);
+    CHECK(activation.flush == Activation::Flush::Everything);
+    keeper.space.deactivate(hart);
+    world.run(hart, keeper.space);
+  };
+  SUBCASE("neither hart switches in between") {
+    roll_over();
+    roll_over();
+    give_all_numbers();
+    activate_again(hart_id(6));
+    activate_again(hart_id(7));
+  }
+  SUBCASE(
+      "one hart takes the renewed number after the first, the other still has the old one at the second") {
+    roll_over();
+    activate_again(hart_id(6));
+    world.leave(hart_id(6));
+    roll_over();
+    roll_over();
+    give_all_numbers();
+    activate_again(hart_id(7));
+    activate_again(hart_id(6));
+  }
+  CHECK(keeper.space.asid() == kept);
+  CHECK(bystander.space.asid() != kept);
+}
+
 TEST_CASE("without ASIDs every activation flushes") {
   for (unsigned bits : {0u, 2u}) {
     World world(Machine::kDefaultFrames, bits);

@@ -1,0 +1,68 @@
+// Which hart runs which thread.
+#include <sched.h>
+
+#include "common/tap.h"
+
+enum { spinners = 2 };
+
+static void pin_to(int hart) {
+  cpu_set_t only;
+  CPU_ZERO(&only);
+  CPU_SET(hart, &only);
+  REQUIRE(sched_setaffinity(0, sizeof only, &only) == 0);
+}
+
+static void spin_for_processor_time(double seconds) {
+  while (clock() < seconds * CLOCKS_PER_SEC) continue;
+}
+
+// What hart 1 has idled and what it has not, since the machine started, in hundredths of a second.
+static void read_hart_times(long* busy, long* idle) {
+  FILE* file = fopen("/proc/stat", "r");
+  REQUIRE(file != NULL);
+  char line[256];
+  *busy = -1;
+  while (fgets(line, sizeof line, file)) {
+    if (sscanf(line, "cpu1 %*d %*d %ld %ld", busy, idle) == 2) break;
+  }
+  fclose(file);
+  REQUIRE(*busy >= 0);
+}
+
+TEST(idles, "a hart that may run none of the threads that wait sleeps") {
+  if (!tap_on_faultline()) SKIP("other programs of this machine may use the hart");
+  cpu_set_t harts;
+  REQUIRE(sched_getaffinity(0, sizeof harts, &harts) == 0);
+  if (CPU_COUNT(&harts) < 2) SKIP("needs two harts");
+  pin_to(1);
+  long busy_before, idle_before, busy, idle;
+  read_hart_times(&busy_before, &idle_before);
+  pid_t children[spinners];
+  for (int i = 0; i < spinners; i++) {
+    children[i] = tap_fork();
+    if (children[i] == 0) {
+      pin_to(0);
+      spin_for_processor_time(1);
+      _exit(tap_status_passed);
+    }
+  }
+  for (int i = 0; i < spinners; i++) CHECK_EQ(tap_wait(children[i]), 0);
+  read_hart_times(&busy, &idle);
+  // A hart that looks for work all the time, too short to sleep, counts as busy from the first look to the
+  // last.
+  if (idle - idle_before < busy - busy_before)
+    FAIL("hart 1 was busy for %ld, idle for %ld", busy - busy_before, idle - idle_before);
+}
+
+TEST(stays, "a thread runs where its mask says, from the call on") {
+  cpu_set_t harts;
+  REQUIRE(sched_getaffinity(0, sizeof harts, &harts) == 0);
+  for (int hart = 0; hart < CPU_SETSIZE; hart++) {
+    if (!CPU_ISSET(hart, &harts)) continue;
+    pin_to(hart);
+    for (int i = 0; i < 100; i++) {
+      CHECK_EQ(sched_getcpu(), hart);
+      sched_yield();
+    }
+  }
+}
