@@ -55,7 +55,7 @@ Result<std::size_t> Ext2Inode::write_at(std::uint64_t& offset, IoBuffer& buffer,
 
   MutexGuard guard(contents_lock_);
   if (append) offset = size();
-  const std::uint64_t maximum = maximum_size();
+  const std::uint64_t maximum = std::min(maximum_size(), buffer.file_size_limit());
   if (offset >= maximum) return failure(KernelError::FileTooLarge);
   if (std::min(maximum - offset, std::uint64_t{buffer.remaining()}) + offset > INT32_MAX)
     TRY(volume().allow_large_files());
