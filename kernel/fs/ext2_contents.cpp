@@ -64,7 +64,7 @@ Result<std::size_t> Ext2Inode::write_at(std::uint64_t& offset, IoBuffer& buffer,
 }
 
 Result<> Ext2Inode::write_contents(std::uint64_t position, IoBuffer& buffer) {
-  const std::uint64_t maximum = maximum_size();
+  const std::uint64_t maximum = std::min(maximum_size(), buffer.file_size_limit());
   if (position >= maximum) return failure(KernelError::FileTooLarge);
   const std::uint64_t end = std::min(maximum - position, std::uint64_t{buffer.remaining()}) + position;
   if (end > INT32_MAX) TRY(volume().allow_large_files());

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <span>
 
@@ -22,6 +23,10 @@ class IoBuffer {
   std::size_t remaining() const { return remaining_; }
   /// Bytes transferred since the buffer was made.
   std::size_t transferred() const { return transferred_; }
+
+  /// No byte goes to this offset of a regular file or beyond (RLIMIT_FSIZE).
+  std::uint64_t file_size_limit() const { return file_size_limit_; }
+  void set_file_size_limit(std::uint64_t limit) { file_size_limit_ = limit; }
 
   /// File to caller: copies min(bytes.size(), remaining()). On BadAddress what was copied before the bad page
   /// has been counted.
@@ -62,6 +67,7 @@ class IoBuffer {
 
   std::size_t remaining_;
   std::size_t transferred_ = 0;
+  std::uint64_t file_size_limit_ = UINT64_MAX;
 };
 
 /// Memory of the kernel itself: never faults, never fails.

@@ -15,10 +15,14 @@ using ProcessText = Result<> (*)(ProcSource& source, ProcessId id, WindowSink& s
 struct SystemFile {
   std::string_view name;
   SystemText text;
+  std::uint32_t permissions = 0444;
 };
+/// Who may open a file about a process: all, or those who may see its inside (ProcSource::check_inspection).
+enum class Audience : std::uint8_t { Everybody, Inspectors };
 struct ProcessFile {
   std::string_view name;
   ProcessText text;
+  Audience audience = Audience::Everybody;
 };
 
 std::span<const SystemFile> system_files();

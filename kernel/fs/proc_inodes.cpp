@@ -17,13 +17,21 @@ Result<ProcSource*> source() {
   return source;
 }
 
+Result<> check_inspection(ProcessId id) { return TRY(source())->check_inspection(id); }
+
 /// A file whose text is made when it is read.
 class TextFile final : public ProcInode {
  public:
-  TextFile(std::uint64_t number, SystemText text)
-      : ProcInode(number, FileKind::Regular, 0444), system_(text) {}
-  TextFile(std::uint64_t number, ProcessText text)
-      : ProcInode(number, FileKind::Regular, 0444), process_(text) {}
+  TextFile(std::uint64_t number, const SystemFile& file)
+      : ProcInode(number, FileKind::Regular, file.permissions), system_(file.text) {}
+  TextFile(std::uint64_t number, const ProcessFile& file)
+      : ProcInode(number, FileKind::Regular, 0444), process_(file.text), audience_(file.audience) {}
+
+  // Whoever may open it may read it, whoever he is by then.
+  Result<Ref<OpenFile>> open(const OpenFlags& flags) override {
+    if (audience_ == Audience::Inspectors) TRY(check_inspection(process()));
+    return Inode::open(flags);
+  }
 
   Result<std::size_t> read_at(std::uint64_t offset, IoBuffer& buffer) override {
     struct Space {
@@ -52,6 +60,7 @@ class TextFile final : public ProcInode {
 
   SystemText system_ = nullptr;
   ProcessText process_ = nullptr;
+  Audience audience_ = Audience::Everybody;
 };
 
 /// A file that is an array of 64-bit entries, each found when it is read. Reads are of whole entries.
@@ -92,10 +101,17 @@ class PageMapFile final : public EntryArrayFile {
  public:
   explicit PageMapFile(ProcessId id) : EntryArrayFile(number_of::of(id, number_of::kPageMap)) {}
 
+  Result<Ref<OpenFile>> open(const OpenFlags& flags) override {
+    TRY(check_inspection(process()));
+    return Inode::open(flags);
+  }
+
  private:
   Result<std::optional<std::uint64_t>> entry(ProcSource& from, std::uint64_t page) override {
+    constexpr std::uint64_t kFrameNumber = (std::uint64_t{1} << 55) - 1;
     if (page >= kUserEnd / kPageSize) return std::nullopt;
-    return TRY(from.page_map(process(), Va::checked(page * kPageSize)));
+    const std::uint64_t found = TRY(from.page_map(process(), Va::checked(page * kPageSize)));
+    return from.sees_frame_numbers() ? found : found & ~kFrameNumber;
   }
 };
 
@@ -129,6 +145,7 @@ class FileLink final : public ProcInode {
  private:
   Result<Ref<Inode>> target() {
     ProcSource* from = TRY(source());
+    TRY(from->check_inspection(process()));
     switch (entry_) {
       case number_of::kExecutable:
         return from->executable(process());
@@ -221,7 +238,7 @@ class ProcessDirectory final : public ProcInode {
     for (std::uint32_t i = 0; i < files.size(); ++i)
       if (files[i].name == name)
         return make<TextFile>(inode_number(), number_of::of(process(), number_of::kFirstProcessFile + i),
-                              files[i].text);
+                              files[i]);
     return failure(KernelError::NoSuchFile);
   }
 
@@ -280,7 +297,11 @@ Stat ProcInode::stat() const {
   stat.accessed = stat.modified = stat.changed = current_time();
   ProcSource* source = process_source();
   if (process() != 0 && source != nullptr) {
-    if (const Result<ProcessReport> owner = source->process(process())) {
+    const Result<ProcessReport> owner = source->process(process());
+    // What its user may not look into is root's. But a process always finds its own descriptors.
+    const std::uint32_t entry = number_of::entry(number_);
+    const bool own_list = entry == number_of::kDescriptors && process() == source->current();
+    if (owner && (owner->dumpable || entry == number_of::kProcessDirectory || own_list)) {
       stat.user = owner->effective_user;
       stat.group = owner->effective_group;
     }
@@ -289,7 +310,7 @@ Stat ProcInode::stat() const {
 }
 
 Result<Ref<Inode>> system_file(std::size_t index) {
-  return make<TextFile>(number_of::kRoot, number_of::kFirstSystemFile + index, system_files()[index].text);
+  return make<TextFile>(number_of::kRoot, number_of::kFirstSystemFile + index, system_files()[index]);
 }
 
 Result<Ref<Inode>> frame_counts() { return make<FrameCountFile>(number_of::kRoot); }

@@ -15,7 +15,7 @@ Result<> stat(ProcSource& source, ProcessId id, WindowSink& sink) {
             p.terminal, p.terminal_group);
   format_to(sink, "0 {} 0 {} 0 {} {} {} {} ", p.minor_faults, p.major_faults, p.user_ticks, p.system_ticks,
             p.children_user_ticks, p.children_system_ticks);
-  format_to(sink, "20 0 {} 0 {} {} {} 18446744073709551615 ", p.threads, p.start_ticks,
+  format_to(sink, "{} {} {} 0 {} {} {} 18446744073709551615 ", 20 + p.nice, p.nice, p.threads, p.start_ticks,
             memory.virtual_pages * kPageSize, memory.resident_pages);
   format_to(sink, "0 0 0 0 0 {} {} {} {} 0 0 0 17 {} 0 0 0 0 0 0 0 0 0 0 0 0 0\n", p.signals_pending,
             p.signals_blocked, p.signals_ignored, p.signals_caught, p.last_hart);
@@ -151,7 +151,7 @@ Result<> maps(ProcSource& source, ProcessId id, WindowSink& sink) {
 
 constexpr ProcessFile kFiles[] = {
     {"stat", stat}, {"statm", memory_pages},   {"status", status},
-    {"comm", name}, {"cmdline", command_line}, {"maps", maps},
+    {"comm", name}, {"cmdline", command_line}, {"maps", maps, Audience::Inspectors},
 };
 
 }  // namespace

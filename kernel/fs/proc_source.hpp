@@ -32,6 +32,8 @@ struct ProcessReport {
   std::uint64_t start_ticks = 0;  // since boot, in 1/100 s
   std::uint64_t minor_faults = 0, major_faults = 0;
   std::uint32_t last_hart = 0;
+  std::int32_t nice = 0;
+  bool dumpable = true;  // its files belong to its user, else to root
 };
 
 /// Sizes of a process's memory in pages; all 0 for one that has ended. Counting takes a walk over its page
@@ -77,13 +79,18 @@ class ProcSource {
   virtual ProcessId current() = 0;
   /// The smallest process id greater than `after`, or nothing.
   virtual std::optional<ProcessId> next_process(ProcessId after) = 0;
+  /// Whether the caller may see the inside of a process. Errors: AccessDenied, NoSuchProcess.
+  [[nodiscard]] virtual Result<> check_inspection(ProcessId id) = 0;
+  /// Whether the caller may see what frames of memory hold which page.
+  virtual bool sees_frame_numbers() = 0;
   /// NoSuchProcess when there is none; all that follow as well.
   [[nodiscard]] virtual Result<ProcessReport> process(ProcessId id) = 0;
   [[nodiscard]] virtual Result<MemoryReport> memory(ProcessId id) = 0;
   /// Areas in ascending order from address `from` on.
   [[nodiscard]] virtual Result<> areas(ProcessId id, std::uint64_t from, AreaVisitor& visitor) = 0;
   /// Linux's pagemap entry of the page at `va`: bit 63 present, 61 file page or shared anonymous, 56 mapped
-  /// exclusively, bits 0-54 the frame number.
+  /// exclusively, bits 0-54 the frame
+  /// number.
   [[nodiscard]] virtual Result<std::uint64_t> page_map(ProcessId id, Va va) = 0;
   /// The argument strings with their terminating zeroes, from `offset` on; returns how many bytes were
   /// copied.

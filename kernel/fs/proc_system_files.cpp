@@ -117,9 +117,15 @@ void version(ProcSource&, WindowSink& sink) {
 void file_systems(ProcSource&, WindowSink& sink) { sink.write("\text2\nnodev\tdevtmpfs\nnodev\tproc\n"); }
 
 constexpr SystemFile kFiles[] = {
-    {"meminfo", memory_information}, {"slabinfo", small_objects}, {"vmstat", counters},
-    {"cpuinfo", processors},         {"uptime", uptime},          {"stat", statistics},
-    {"loadavg", load_average},       {"mounts", mounts},          {"version", version},
+    {"meminfo", memory_information},
+    {"slabinfo", small_objects, 0400},
+    {"vmstat", counters},
+    {"cpuinfo", processors},
+    {"uptime", uptime},
+    {"stat", statistics},
+    {"loadavg", load_average},
+    {"mounts", mounts},
+    {"version", version},
     {"filesystems", file_systems},
 };
 

@@ -51,17 +51,16 @@ Result<bool> read_script_line(Inode& file, ScriptLine& line) {
   return true;
 }
 
-Result<Ref<Inode>> find_executable(const PathContext& context, std::string_view path) {
-  Ref<Inode> file = TRY(resolve(context, path, FollowLast::Yes));
-  if (!file->is_regular()) return failure(KernelError::AccessDenied);
-  TRY(check_access(*file, access_mode::kExecute, context.credentials));
-  return file;
+Result<> check_executable(const Inode& file, const PathContext& context) {
+  if (!file.is_regular()) return failure(KernelError::AccessDenied);
+  return check_access(file, access_mode::kExecute, context.credentials);
 }
 
 // Follows "#!" lines from the file to the program that will run.
-Result<Box<Program>> find_program(const PathContext& context, std::string_view path) {
+Result<Box<Program>> find_program(const PathContext& context, Ref<Inode> file) {
   Box<Program> program = TRY(make_box<Program>());
-  program->file = TRY(find_executable(context, path));
+  program->file = std::move(file);
+  TRY(check_executable(*program->file, context));
   for (;;) {
     ScriptLine last;
     const bool room = program->scripts < kMaxScriptDepth;
@@ -69,7 +68,8 @@ Result<Box<Program>> find_program(const PathContext& context, std::string_view p
     if (!TRY(read_script_line(*program->file, line))) return program;
     if (!room) return failure(KernelError::TooManySymbolicLinks);
     ++program->scripts;
-    program->file = TRY(find_executable(context, line.interpreter));
+    program->file = TRY(resolve(context, line.interpreter, FollowLast::Yes));
+    TRY(check_executable(*program->file, context));
   }
 }
 
@@ -126,6 +126,7 @@ struct Successor {
   Ref<SignalActions> actions;
   ProcessCredentials credentials;
   ExecutedFile executable;
+  bool secure;  // runs with rights that its caller does not have, or its caller may not read it
 };
 
 // Files and actions that are shared with another process become this one's own.
@@ -152,6 +153,7 @@ void commit(Process& process, Successor next, std::string_view name) {
     std::swap(process.executable, next.executable);
     process.actions->reset_handlers();
     process.credentials = next.credentials;
+    process.dumpable = !next.secure;
     process.arguments = next.start.arguments;
     process.executed = true;
     process.exit_signal = Signal::Child;  // what the program before agreed on with its parent is over
@@ -179,7 +181,8 @@ Result<> run(Process& process, Program& program, std::string_view path, const St
       .files = nullptr,
       .actions = nullptr,
       .credentials = credentials,
-      .executable = std::move(executable)};
+      .executable = std::move(executable),
+      .secure = secure || !check_access(*program.file, access_mode::kRead, process.credentials.effective())};
   TRY(stop_sharing(process, next));
   TRY(leave_siblings_behind());
   commit(process, std::move(next), base_name(path));
@@ -189,7 +192,7 @@ Result<> run(Process& process, Program& program, std::string_view path, const St
 }  // namespace
 
 Result<> execute(const ExecRequest& request) {
-  Box<Program> program = TRY(find_program(request.context, request.path));
+  Box<Program> program = TRY(find_program(request.context, request.file));
   const StringList arguments = TRY(collect_arguments(*program, request.path, request.arguments));
   StringList environment;
   TRY(environment.add_user_array(request.environment, 0));
@@ -199,7 +202,7 @@ Result<> execute(const ExecRequest& request) {
 }
 
 Result<> execute_first(std::string_view path, const PathContext& context) {
-  Box<Program> program = TRY(find_program(context, path));
+  Box<Program> program = TRY(find_program(context, TRY(resolve(context, path, FollowLast::Yes))));
   StringList arguments;
   if (program->scripts > 0) {
     TRY(add_script_arguments(*program, path, arguments));

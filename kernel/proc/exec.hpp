@@ -10,7 +10,8 @@
 namespace faultline {
 
 struct ExecRequest {
-  std::string_view path;  // in kernel memory
+  Ref<Inode> file;        // what is to run
+  std::string_view path;  // what the program and its interpreter are told; in kernel memory
   PathContext context;
   std::uint64_t arguments;  // null-terminated arrays of strings in user memory
   std::uint64_t environment;

@@ -78,6 +78,7 @@ void add_thread_usage(Process& process, const Thread& thread) { process.own_usag
 // Everything the process holds goes, without process_lock: closing files and writing pages back may sleep.
 void release_resources(Process& process) {
   process.real_timer.set({});
+  process.cpu_time_limit.disarm();
   Ref<AddressSpace> memory;
   Ref<FileTable> files;
   Ref<FileSystemContext> file_system;

@@ -3,11 +3,17 @@
 #include <algorithm>
 
 #include "kernel/fs/file_lock.hpp"
+#include "kernel/proc/process.hpp"
 
 namespace faultline {
 
 FileTable::~FileTable() {
   for (std::size_t i = 0; i < entries_.size(); ++i) let_go(std::move(entries_[i].file));
+}
+
+unsigned FileTable::limit() {
+  const std::uint64_t soft = Process::current().limits.soft(Resource::OpenFiles);
+  return static_cast<unsigned>(std::min<std::uint64_t>(soft, kMaxLimit));
 }
 
 // The reference ends here. NOLINTNEXTLINE(performance-unnecessary-value-param)
@@ -128,7 +134,6 @@ Result<> FileTable::set_close_on_exec(int descriptor, bool value) {
 
 Result<Ref<FileTable>> FileTable::clone() const {
   Ref<FileTable> copy = TRY(make_ref<FileTable>());
-  copy->set_limit(limit());
   for (;;) {
     std::size_t count;
     {

@@ -1,7 +1,6 @@
 #pragma once
 // File descriptors: small numbers that name open files.
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -48,8 +47,8 @@ class FileTable final : public RefCounted {
   /// The first descriptor in use that is at least `from`, or -1 (procfs lists them).
   int next_in_use(int from) const;
 
-  unsigned limit() const { return limit_; }
-  void set_limit(unsigned limit) { limit_ = limit; }
+  /// How many descriptors the current process may have: no new one reaches this number.
+  static unsigned limit();
 
  private:
   struct Entry {
@@ -62,7 +61,6 @@ class FileTable final : public RefCounted {
 
   mutable SpinLock lock_{LockRank::FileSystem};
   Vector<Entry> entries_;
-  std::atomic<unsigned> limit_ = kDefaultLimit;
 };
 
 }  // namespace faultline

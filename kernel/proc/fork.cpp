@@ -49,9 +49,7 @@ Result<> check(const CloneRequest& request) {
   if (request.has(CloneRequest::kSignalActions) && !request.has(CloneRequest::kMemory)) {
     return failure(KernelError::InvalidArgument);
   }
-  // A thread shares all that belongs to its process.
   constexpr std::uint64_t kShared = CloneRequest::kFiles | CloneRequest::kFileSystem;
-  if (thread && (request.flags & kShared) != kShared) return failure(KernelError::InvalidArgument);
   constexpr std::uint64_t kKnown =
       CloneRequest::kExitSignalMask | kShared | CloneRequest::kMemory | CloneRequest::kSignalActions |
       CloneRequest::kVfork | CloneRequest::kParent | CloneRequest::kThread |
@@ -73,6 +71,7 @@ void copy_user_state(UserThread& child, const CloneRequest& request) {
   std::memcpy(child.name, current.name, sizeof(child.name));
   child.allowed_harts = current.allowed_harts.load();
   child.blocked = current.blocked;
+  child.scheduling = current.scheduling.for_child();
   // A thread in the same memory needs another alternate stack; a vfork child uses its parent's in turn.
   if (!request.has(CloneRequest::kMemory) || request.has(CloneRequest::kVfork)) {
     child.alternate_stack = current.alternate_stack;
@@ -100,6 +99,7 @@ Result<> check_signals(const Process& process, const SpinGuard& guard) {
   return {};
 }
 
+// Descriptors and directories belong to the process: a thread shares them, whether it asks to or not.
 Result<ProcessId> clone_thread(const CloneRequest& request, ThreadPlace place) {
   Process& process = Process::current();
   Identifier identifier = TRY(Identifier::allocate());
@@ -121,6 +121,20 @@ Result<ProcessId> clone_thread(const CloneRequest& request, ThreadPlace place) {
   return id;
 }
 
+// RLIMIT_NPROC counts the threads of the real user, whoever started them; root is not bound by it.
+Result<> check_process_limit(const Process& process) {
+  const std::uint32_t user = process.credentials.user;
+  const std::uint64_t limit = process.limits.soft(Resource::Processes);
+  if (user == 0 || process.credentials.privileged() || limit >= thread_limit) return {};
+  SpinGuard guard(process_lock);
+  std::uint64_t count = 0;
+  for (const Process* other = process_table.next(0); other != nullptr;
+       other = process_table.next(other->id)) {
+    if (other->credentials.user == user) count += std::max(other->threads_alive, 1u);
+  }
+  return count < limit ? Result<>() : failure(KernelError::TryAgain);
+}
+
 // What the child shares with its parent and what it gets a copy of.
 Result<> copy_resources(Process& child, const Process& parent, const CloneRequest& request) {
   child.memory = request.has(CloneRequest::kMemory) ? parent.memory : TRY(parent.memory->fork());
@@ -135,6 +149,8 @@ Result<> copy_resources(Process& child, const Process& parent, const CloneReques
     child.actions->copy_from(*parent.actions);
   }
   child.credentials = parent.credentials;
+  child.limits.copy_from(parent.limits);
+  child.dumpable = parent.dumpable.load();
   child.executable = parent.executable;
   child.arguments = parent.arguments;
   std::memcpy(child.name, parent.name, sizeof(child.name));
@@ -178,6 +194,7 @@ Result<ProcessId> clone_process(const CloneRequest& request, ThreadPlace place) 
   TRY(join_family(*child, *thread, request, child));
   place.keep();
   scheduler::start(std::move(thread));
+  if (parent.limits.soft(Resource::CpuSeconds) != ResourceLimit::kUnlimited) child->cpu_time_limit.arm();
   if (request.has(CloneRequest::kVfork)) {
     // A parent that is to end does not wait for a child that perhaps never will.
     SpinGuard guard(process_lock);
@@ -191,6 +208,7 @@ Result<ProcessId> clone_process(const CloneRequest& request, ThreadPlace place) 
 
 Result<ProcessId> clone(const CloneRequest& request) {
   TRY(check(request));
+  TRY(check_process_limit(Process::current()));
   ThreadPlace place = TRY(ThreadPlace::take());
   return request.has(CloneRequest::kThread) ? clone_thread(request, std::move(place))
                                             : clone_process(request, std::move(place));

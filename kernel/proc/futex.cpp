@@ -49,16 +49,25 @@ Result<> wait(std::uint64_t address, Scope scope, std::uint32_t expected, Ticks 
   }
 }
 
-Result<unsigned> wake(std::uint64_t address, Scope scope, unsigned count, std::uint32_t mask) {
+// A shared futex is named by what is mapped at its address: there must be something. A private one is named
+// by the address alone.
+namespace {
+Result<parking::Key> key_of_mapped(std::uint64_t address, Scope scope) {
   const Va va = TRY(checked_address(address));
-  return parking::unpark(TRY(key_of(va, scope)), count, mask);
+  if (scope == Scope::Shared) TRY(Process::current().mm().copy_in<std::uint32_t>(va));
+  return key_of(va, scope);
+}
+}  // namespace
+
+Result<unsigned> wake(std::uint64_t address, Scope scope, unsigned count, std::uint32_t mask) {
+  return parking::unpark(TRY(key_of_mapped(address, scope)), count, mask);
 }
 
 Result<unsigned> requeue(std::uint64_t address, std::uint64_t target, Scope scope, unsigned wake_count,
                          unsigned move_count, const std::uint32_t* expected) {
   const Va va = TRY(checked_address(address));
-  const parking::Key from = TRY(key_of(va, scope));
-  const parking::Key to = TRY(key_of(TRY(checked_address(target)), scope));
+  const parking::Key from = TRY(key_of_mapped(address, scope));
+  const parking::Key to = TRY(key_of_mapped(target, scope));
   SystemMm& mm = Process::current().mm();
   for (;;) {
     if (expected != nullptr && TRY(mm.copy_in<std::uint32_t>(va)) != *expected)

@@ -79,6 +79,7 @@ Result<> start_first_process(std::optional<std::string_view> program) {
   process->actions = TRY(make_ref<SignalActions>());
   process->memory = TRY(AddressSpace::create(initial_memory_limits()));
   process->started = clock::now();
+  set_initial_limits(process->limits, user_thread_limit());
   std::memcpy(process->name, "init", sizeof("init"));
   Ref<UserThread> thread = TRY(UserThread::create(*process, execute_chosen_program));
   thread->id = process->id;

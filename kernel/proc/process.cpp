@@ -48,6 +48,12 @@ UserThread* ProcessTable::find_thread(ProcessId id) const {
   return nullptr;
 }
 
+Process* ProcessTable::find_by_thread(ProcessId id) const {
+  if (Process* const process = find(id)) return process;
+  const UserThread* const thread = find_thread(id);
+  return thread == nullptr ? nullptr : thread->process;
+}
+
 ProcessGroup* ProcessTable::find_group(ProcessId id) const {
   for (ProcessGroup& group : groups_) {
     if (group.id == id) return &group;

@@ -26,11 +26,13 @@
 #include "kernel/lib/ref.hpp"
 #include "kernel/lib/time.hpp"
 #include "kernel/proc/address_space.hpp"
+#include "kernel/proc/cpu_time_limit.hpp"
 #include "kernel/proc/credentials.hpp"
 #include "kernel/proc/file_system_context.hpp"
 #include "kernel/proc/file_table.hpp"
 #include "kernel/proc/identifier.hpp"
 #include "kernel/proc/interval_timer.hpp"
+#include "kernel/proc/resource_limits.hpp"
 #include "kernel/proc/signal_actions.hpp"
 #include "kernel/proc/user_thread.hpp"
 #include "kernel/sched/thread.hpp"
@@ -115,6 +117,8 @@ struct Process final : RefCounted, ListNode<struct SiblingTag>, ListNode<GroupMe
   Ref<FileSystemContext> file_system;
   Ref<SignalActions> actions;
   ProcessCredentials credentials;
+  /// Others of the same user may look inside (PR_SET_DUMPABLE). Not once the process has changed its rights.
+  std::atomic<bool> dumpable = true;
 
   // ---- All that follows is under process_lock. ----
   Process* parent = nullptr;             // null only for init
@@ -143,6 +147,8 @@ struct Process final : RefCounted, ListNode<struct SiblingTag>, ListNode<GroupMe
 
   PendingSignals pending;  // sent to the process as a whole
   IntervalTimer real_timer{*this};
+  ResourceLimits limits;
+  CpuTimeLimit cpu_time_limit{*this};
   ResourceUsage own_usage;       // of threads that are gone
   ResourceUsage children_usage;  // of children waited for
   Ticks started;

@@ -5,6 +5,7 @@
 #include "kernel/dev/clock.hpp"
 #include "kernel/fs/proc_source.hpp"
 #include "kernel/mm/page_cache.hpp"
+#include "kernel/proc/access.hpp"
 #include "kernel/proc/exit.hpp"
 #include "kernel/proc/fork.hpp"
 #include "kernel/proc/process_table.hpp"
@@ -58,15 +59,17 @@ char state_letter(const Process& process) {
   if (process.state == Process::State::Zombie || process.threads.empty()) return 'Z';
   if (process.stopped) return 'T';
   for (const UserThread& thread : process.threads) {
-    if (runs(thread)) return 'R';
+    if (thread.id == process.id) return runs(thread) ? 'R' : 'S';
   }
-  return 'S';
+  return 'Z';
 }
 
 void report_signals(const Process& process, ProcessReport& report) {
   report.signals_pending = process.pending.set().bits();
+  report.dumpable = process.dumpable;
   if (!process.threads.empty()) {
     const UserThread& first = process.threads.front();
+    report.nice = first.scheduling.nice;
     report.signals_blocked = first.blocked.bits();
     // One that has just been forked has not been on any.
     if (const Hart* const hart = first.hart) report.last_hart = static_cast<std::uint32_t>(hart->id);
@@ -91,6 +94,13 @@ class Source final : public ProcSource {
     return next == nullptr ? std::nullopt : std::optional(next->id);
   }
 
+  Result<> check_inspection(ProcessId id) override {
+    SpinGuard guard(process_lock);
+    const Process& process = *TRY(find(id, guard));
+    if (access::may_inspect(process, access::Identity::Effective)) return {};
+    return failure(KernelError::AccessDenied);
+  }
+  bool sees_frame_numbers() override { return Process::current().credentials.privileged(); }
   Result<ProcessReport> process(ProcessId id) override;
   Result<MemoryReport> memory(ProcessId id) override;
   Result<> areas(ProcessId id, std::uint64_t from, AreaVisitor& visitor) override;

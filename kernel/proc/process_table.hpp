@@ -19,6 +19,8 @@ class ProcessTable {
   Process* find(ProcessId id) const;
   /// The process with the smallest number greater than `after`, or null.
   Process* next(ProcessId after) const;
+  /// The process that has a thread with this number, or has it itself; or null.
+  Process* find_by_thread(ProcessId id) const;
   /// The thread with this number, or null.
   UserThread* find_thread(ProcessId id) const;
 

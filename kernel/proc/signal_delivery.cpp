@@ -146,7 +146,11 @@ bool take_one_signal(Process& process, UserThread& thread, TrapFrame& frame) {
   thread.mask_to_restore.reset();
   thread.blocked = (thread.blocked | action.mask) - kUnstoppableSignals;
   if ((action.flags & SignalAction::kNoDefer) == 0) thread.blocked.add(signal);
-  if ((action.flags & SignalAction::kResetHandler) != 0) process.actions->set(signal, SignalAction{});
+  if ((action.flags & SignalAction::kResetHandler) != 0) {
+    SignalAction once = action;
+    once.handler = SignalAction::kDefault;
+    process.actions->set(signal, once);
+  }
   guard.release();
   run_handler(thread, info, action, mask, frame);
   return true;

@@ -2,6 +2,7 @@
 // A thread of a process: what it has only because it runs a user program, signal state and the words libc
 // asks the kernel to keep.
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 
@@ -22,6 +23,19 @@ struct AlternateStack {
   bool disarm_on_entry = false;  // SS_AUTODISARM
 
   bool contains(std::uint64_t address) const { return address - base < size; }
+};
+
+/// What a program has said about its turns on harts. It is kept and told; all threads get the same.
+struct SchedulingPolicy {
+  std::int32_t nice = 0;
+  std::uint32_t policy = 0;  // SCHED_OTHER
+  std::int32_t priority = 0;
+  bool reset_on_fork = false;
+
+  SchedulingPolicy for_child() const {
+    if (!reset_on_fork) return *this;
+    return {.nice = policy == 0 ? std::max(nice, 0) : 0};
+  }
 };
 
 /// How an interrupted system call goes on. It is decided when a signal is delivered, or when none is.
@@ -63,6 +77,7 @@ class UserThread final : public Thread, public ListNode<ThreadsOfProcessTag> {
   PendingSignals pending;
   /// What sigtimedwait waits for: such signals wake the thread although they are blocked.
   SignalSet awaited;
+  SchedulingPolicy scheduling;
 
   using Thread::Thread;  // for make_ref
 };

@@ -12,10 +12,20 @@ FileTable& files() { return *Process::current().files; }
 std::uint64_t value_of(int descriptor) { return static_cast<std::uint64_t>(descriptor); }
 }  // namespace
 
+// Reading without a trace is for the owner.
+static Result<> check_flags(const OpenFile& file, std::uint32_t flags) {
+  const FileCredentials credentials = Process::current().credentials.effective();
+  if ((flags & OpenFlags::kNoAccessTime) == 0 || (flags & OpenFlags::kPath) != 0 || credentials.privileged())
+    return {};
+  if (file.inode() == nullptr || file.inode()->stat().user == credentials.user) return {};
+  return failure(KernelError::NotPermitted);
+}
+
 Value openat(int directory, Address path, std::uint32_t flags, std::uint32_t permissions) {
   const UserPath name = TRY(UserPath::from(directory, path));
   const std::uint32_t masked = permissions & mode::kPermissions & ~Process::current().file_system->umask();
   Ref<OpenFile> file = TRY(open_path(name.context(), name.view(), {flags}, masked));
+  TRY(check_flags(*file, flags));
   return value_of(TRY(files().install(std::move(file), (flags & OpenFlags::kCloseOnExec) != 0)));
 }
 
@@ -77,6 +87,8 @@ Value fcntl(int descriptor, std::uint32_t command, std::uint64_t argument) {
       return file->flags().bits & OpenFlags::kStatus;
     case kSetStatusFlags:
       TRY(check_accessible(*file));
+      if (!file->flags().has(OpenFlags::kNoAccessTime))
+        TRY(check_flags(*file, static_cast<std::uint32_t>(argument)));
       file->set_status_flags({static_cast<std::uint32_t>(argument)});
       return 0;
     case kGetPipeSize:
@@ -156,10 +168,23 @@ Value ftruncate(int descriptor, std::int64_t size) {
   if (size < 0) return failure(KernelError::InvalidArgument);
   const Ref<OpenFile> file = TRY(accessible_file(descriptor));
   if (!file->flags().writable()) return failure(KernelError::InvalidArgument);
-  if (file->inode() != nullptr)
+  if (file->inode() != nullptr) {
+    if (file->inode()->is_regular()) TRY(check_new_size(*file->inode(), size));
     TRY(take_set_id_bits(*file->inode(), Process::current().credentials.effective()));
+  }
   TRY(file->truncate(static_cast<std::uint64_t>(size)));
   return 0;
+}
+
+// No file system here sets blocks aside; the C library's posix_fallocate then writes to each of them.
+Value fallocate(int descriptor, std::uint32_t, std::int64_t offset, std::int64_t size) {
+  const Ref<OpenFile> file = TRY(accessible_file(descriptor));
+  if (offset < 0 || size <= 0) return failure(KernelError::InvalidArgument);
+  if (!file->flags().writable()) return failure(KernelError::BadFileDescriptor);
+  if (file->inode() != nullptr && file->inode()->kind() == FileKind::Fifo)
+    return failure(KernelError::IllegalSeek);
+  if (file->inode() != nullptr && file->inode()->is_directory()) return failure(KernelError::IsDirectory);
+  return failure(KernelError::NotSupported);
 }
 
 Value fsync(int descriptor) {

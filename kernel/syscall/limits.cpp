@@ -1,5 +1,7 @@
-// Resource usage, limits, and what little there is to say about scheduling: all threads are equal.
+// Resource usage, limits, and what programs say about their scheduling: it is kept, but all threads are
+// equal.
 
+#include "kernel/proc/access.hpp"
 #include "kernel/proc/exit.hpp"
 #include "kernel/proc/fork.hpp"
 #include "kernel/proc/process_table.hpp"
@@ -38,49 +40,49 @@ Value getrusage(std::int32_t who, UserPointer<abi::ResourceUse> place) {
 
 namespace {
 
-enum Resource : std::uint32_t { kStack = 3, kProcesses = 6, kOpenFiles = 7, kResourceCount = 16 };
-constexpr std::uint64_t kUnlimited = UINT64_MAX;
-
-abi::ResourceLimit limit_of(const Process& process, std::uint32_t resource) {
-  switch (resource) {
-    case kStack:
-      return {.soft = kUserStackBytes, .hard = kUserStackBytes};
-    case kProcesses:
-      return {.soft = user_thread_limit(), .hard = user_thread_limit()};
-    case kOpenFiles:
-      return {.soft = process.files->limit(), .hard = FileTable::kMaxLimit};
-    default:
-      return {.soft = kUnlimited, .hard = kUnlimited};
-  }
+// Anybody may lower a limit, and move the soft one up to the hard one.
+Result<> set_limit(Process& process, Resource resource, const ResourceLimit& limit) {
+  if (limit.soft > limit.hard) return failure(KernelError::InvalidArgument);
+  if (resource == Resource::OpenFiles && limit.hard > FileTable::kMaxLimit)
+    return failure(KernelError::NotPermitted);
+  if (limit.hard > process.limits.of(resource).hard && !Process::current().credentials.privileged())
+    return failure(KernelError::NotPermitted);
+  process.limits.set(resource, limit);
+  return {};
 }
 
-// Only the number of open files can be changed. Other limits may be asked for as they are, or as no limit
-// where there is none; a lower one would be a promise that nobody keeps.
-Result<> set_limit(Process& process, std::uint32_t resource, const abi::ResourceLimit& limit) {
-  if (limit.soft > limit.hard) return failure(KernelError::InvalidArgument);
-  if (resource == kOpenFiles) {
-    if (limit.hard > FileTable::kMaxLimit) return failure(KernelError::NotPermitted);
-    process.files->set_limit(static_cast<unsigned>(limit.soft));
-    return {};
-  }
-  const abi::ResourceLimit now = limit_of(process, resource);
-  return limit.soft >= now.soft ? Result<>() : failure(KernelError::NotPermitted);
+// The process a limit is asked of; another one only if all its users and groups are the caller's own.
+Result<Ref<Process>> process_to_limit(ProcessId id, const SpinGuard&) {
+  Process& current = Process::current();
+  Process* const process = id == 0 ? &current : process_table.find_by_thread(id);
+  if (process == nullptr || process->threads.empty()) return failure(KernelError::NoSuchProcess);
+  const ProcessCredentials& own = current.credentials;
+  const ProcessCredentials& its = process->credentials;
+  const bool same = own.user == its.user && own.user == its.effective_user && own.user == its.saved_user &&
+                    own.group == its.group && own.group == its.effective_group &&
+                    own.group == its.saved_group;
+  if (process != &current && !same && !own.privileged()) return failure(KernelError::NotPermitted);
+  return Ref<Process>::share(*process);
 }
 
 }  // namespace
 
-Value prlimit64(std::int32_t id, std::uint32_t resource, UserPointer<abi::ResourceLimit> new_limit,
+Value prlimit64(std::int32_t id, std::uint32_t number, UserPointer<abi::ResourceLimit> new_limit,
                 UserPointer<abi::ResourceLimit> old_limit) {
-  if (resource >= kResourceCount) return failure(KernelError::InvalidArgument);
-  Process& process = Process::current();
-  if (id != 0 && id != process.id) {
+  if (number >= kResourceCount) return failure(KernelError::InvalidArgument);
+  const auto resource = static_cast<Resource>(number);
+  std::optional<abi::ResourceLimit> wanted;
+  if (!new_limit.null()) wanted = TRY(new_limit.read());
+  Ref<Process> process;
+  ResourceLimit before;
+  {
     SpinGuard guard(process_lock);
-    return failure(process_table.find(id) == nullptr ? KernelError::NoSuchProcess
-                                                     : KernelError::NotPermitted);
+    process = TRY(process_to_limit(id, guard));
+    before = process->limits.of(resource);
+    if (wanted) TRY(set_limit(*process, resource, {.soft = wanted->soft, .hard = wanted->hard}));
   }
-  const abi::ResourceLimit before = limit_of(process, resource);
-  if (!new_limit.null()) TRY(set_limit(process, resource, TRY(new_limit.read())));
-  if (!old_limit.null()) TRY(old_limit.write(before));
+  if (wanted && resource == Resource::CpuSeconds) process->cpu_time_limit.arm();
+  if (!old_limit.null()) TRY(old_limit.write({.soft = before.soft, .hard = before.hard}));
   return 0;
 }
 
@@ -99,18 +101,14 @@ Value sched_yield() {
 
 namespace {
 
-// Calls f(Thread&) on the thread with this number (0: the current one) under process_lock.
+// Calls f(UserThread&) on the thread with this number (0: the current one) under process_lock.
 template <class F>
 Value with_thread(std::int32_t id, F f) {
+  if (id < 0) return failure(KernelError::InvalidArgument);
   SpinGuard guard(process_lock);
   UserThread* thread = id == 0 ? &UserThread::current() : process_table.find_thread(id);
   if (thread == nullptr) return failure(KernelError::NoSuchProcess);
   return f(*thread);
-}
-
-Value check_thread(std::int32_t id) {
-  if (id < 0) return failure(KernelError::InvalidArgument);
-  return with_thread(id, [](Thread&) { return Value(0); });
 }
 
 }  // namespace
@@ -118,8 +116,9 @@ Value check_thread(std::int32_t id) {
 Value sched_getaffinity(std::int32_t id, std::uint64_t size, Address mask) {
   std::uint64_t harts = 0;
   if (size < sizeof(harts) || size % sizeof(harts) != 0) return failure(KernelError::InvalidArgument);
-  harts = TRY(
-      with_thread(id, [](Thread& thread) { return Value(thread.allowed_harts & online_harts().bits()); }));
+  if (id < 0) return failure(KernelError::NoSuchProcess);
+  harts = TRY(with_thread(
+      id, [](UserThread& thread) { return Value(thread.allowed_harts & online_harts().bits()); }));
   TRY(UserPointer<std::uint64_t>(mask).write(harts));
   return sizeof(harts);
 }
@@ -129,43 +128,152 @@ Value sched_setaffinity(std::int32_t id, std::uint64_t size, Address mask) {
   TRY(copy_from_user(std::as_writable_bytes(std::span(&harts, 1)).first(std::min(size, sizeof(harts))),
                      mask));
   harts &= online_harts().bits();
-  if (harts == 0) return failure(KernelError::InvalidArgument);
-  TRY(with_thread(id, [harts](Thread& thread) {
+  if (id < 0) return failure(KernelError::NoSuchProcess);
+  TRY(with_thread(id, [harts](UserThread& thread) -> Value {
+    if (!access::may_schedule(*thread.process)) return failure(KernelError::NotPermitted);
+    if (harts == 0) return failure(KernelError::InvalidArgument);
     thread.allowed_harts = harts;
-    return Value(0);
+    return 0;
   }));
   scheduler::yield();
   return 0;
 }
 
-Value sched_getscheduler(std::int32_t id) { return check_thread(id); }  // SCHED_OTHER
+namespace {
+
+enum Policy : std::uint32_t { kOther = 0, kFirstInFirstOut = 1, kRoundRobin = 2, kBatch = 3, kIdle = 5 };
+constexpr std::uint32_t kResetOnFork = 0x40000000;
+constexpr std::int32_t kMaxRealTimePriority = 99;
+
+bool is_real_time(std::uint32_t policy) { return policy == kFirstInFirstOut || policy == kRoundRobin; }
+
+// Each policy has its own range of priorities; real-time ones are root's, or within RLIMIT_RTPRIO.
+Result<> check_policy(const UserThread& thread, std::uint32_t policy, std::int32_t priority) {
+  if (policy > kBatch && policy != kIdle) return failure(KernelError::InvalidArgument);
+  const bool valid = is_real_time(policy) ? priority >= 1 && priority <= kMaxRealTimePriority : priority == 0;
+  if (!valid) return failure(KernelError::InvalidArgument);
+  if (!access::may_schedule(*thread.process)) return failure(KernelError::NotPermitted);
+  const bool within =
+      static_cast<std::uint64_t>(priority) <= thread.process->limits.soft(Resource::RealTimePriority) ||
+      priority <= thread.scheduling.priority;
+  if (is_real_time(policy) && !within && !Process::current().credentials.privileged())
+    return failure(KernelError::NotPermitted);
+  return {};
+}
+
+Value set_policy(std::int32_t id, std::optional<std::uint32_t> policy, std::int32_t priority) {
+  return with_thread(id, [=](UserThread& thread) -> Value {
+    SchedulingPolicy& kept = thread.scheduling;
+    const std::uint32_t wanted = policy ? *policy & ~kResetOnFork : kept.policy;
+    TRY(check_policy(thread, wanted, priority));
+    kept.policy = wanted;
+    kept.priority = priority;
+    if (policy) kept.reset_on_fork = (*policy & kResetOnFork) != 0;
+    return 0;
+  });
+}
+
+}  // namespace
+
+Value sched_getscheduler(std::int32_t id) {
+  return with_thread(id, [](UserThread& thread) {
+    const SchedulingPolicy& kept = thread.scheduling;
+    return Value(kept.policy | (kept.reset_on_fork ? kResetOnFork : 0));
+  });
+}
 
 Value sched_setscheduler(std::int32_t id, std::int32_t policy, UserPointer<std::int32_t> parameter) {
-  const std::int32_t priority = TRY(parameter.read());
-  if (policy != 0 || priority != 0) return failure(KernelError::InvalidArgument);
-  return check_thread(id);
+  if (policy < 0) return failure(KernelError::InvalidArgument);
+  return set_policy(id, static_cast<std::uint32_t>(policy), TRY(parameter.read()));
+}
+
+Value sched_setparam(std::int32_t id, UserPointer<std::int32_t> parameter) {
+  return set_policy(id, std::nullopt, TRY(parameter.read()));
 }
 
 Value sched_getparam(std::int32_t id, UserPointer<std::int32_t> parameter) {
-  TRY(check_thread(id));
-  TRY(parameter.write(0));
+  const std::uint64_t priority = TRY(with_thread(
+      id, [](UserThread& thread) { return Value(static_cast<std::uint64_t>(thread.scheduling.priority)); }));
+  TRY(parameter.write(static_cast<std::int32_t>(priority)));
   return 0;
 }
 
-Value sched_get_priority_limit(std::int32_t policy) {
-  return policy == 0 ? Value(0) : failure(KernelError::InvalidArgument);
+Value sched_get_priority_max(std::uint32_t policy) {
+  if (is_real_time(policy)) return kMaxRealTimePriority;
+  return policy <= kBatch || policy == kIdle ? Value(0) : failure(KernelError::InvalidArgument);
 }
 
-Value getpriority(std::int32_t which, std::int32_t) {
-  constexpr std::int32_t kLastKind = 2;
-  constexpr std::uint64_t kNiceZero = 20;  // the interface returns 20 - nice
-  return which >= 0 && which <= kLastKind ? Value(kNiceZero) : failure(KernelError::InvalidArgument);
+Value sched_get_priority_min(std::uint32_t policy) {
+  if (is_real_time(policy)) return 1;
+  return sched_get_priority_max(policy);
 }
 
-Value setpriority(std::int32_t which, std::int32_t, std::int32_t value) {
-  constexpr std::int32_t kLastKind = 2;
-  if (which < 0 || which > kLastKind) return failure(KernelError::InvalidArgument);
-  return value == 0 ? Value(0) : failure(KernelError::AccessDenied);
+namespace {
+
+constexpr std::int32_t kLowestNice = -20, kHighestNice = 19, kNiceBase = 20;
+
+// The threads that getpriority and setpriority are about: one, those of a group, or those of a user. Calls
+// f(UserThread&) on each; false when there is none.
+template <class F>
+Result<bool> for_each_of(std::int32_t which, std::int32_t who, const SpinGuard&, F f) {
+  enum : std::int32_t { kThread = 0, kGroup = 1, kUser = 2 };
+  if (which < kThread || which > kUser) return failure(KernelError::InvalidArgument);
+  bool any = false;
+  const auto visit = [&](UserThread& thread) {
+    any = true;
+    f(thread);
+  };
+  if (which == kThread) {
+    UserThread* const thread = who == 0 ? &UserThread::current() : process_table.find_thread(who);
+    if (thread != nullptr) visit(*thread);
+    return any;
+  }
+  const Process& current = Process::current();
+  for (Process* process = process_table.next(0); process != nullptr;
+       process = process_table.next(process->id)) {
+    const bool meant = which == kGroup
+                           ? process->group->id == (who == 0 ? current.group->id : who)
+                           : process->credentials.user ==
+                                 (who == 0 ? current.credentials.user : static_cast<std::uint32_t>(who));
+    if (!meant) continue;
+    for (UserThread& thread : process->threads) visit(thread);
+  }
+  return any;
+}
+
+// Whoever may change a thread may make it nicer; less nice only as far as RLIMIT_NICE goes.
+Result<> set_nice(UserThread& thread, std::int32_t nice) {
+  const Process& process = *thread.process;
+  if (!access::may_schedule(process)) return failure(KernelError::NotPermitted);
+  const bool within = static_cast<std::uint64_t>(kNiceBase - nice) <= process.limits.soft(Resource::Nice);
+  if (nice < thread.scheduling.nice && !within && !Process::current().credentials.privileged())
+    return failure(KernelError::AccessDenied);
+  thread.scheduling.nice = nice;
+  return {};
+}
+
+}  // namespace
+
+Value getpriority(std::int32_t which, std::int32_t who) {
+  SpinGuard guard(process_lock);
+  std::int32_t best = 0;  // the interface returns 20 - nice, which is positive
+  const bool any = TRY(for_each_of(which, who, guard, [&](const UserThread& thread) {
+    best = std::max(best, kNiceBase - thread.scheduling.nice);
+  }));
+  if (!any) return failure(KernelError::NoSuchProcess);
+  return static_cast<std::uint64_t>(best);
+}
+
+Value setpriority(std::int32_t which, std::int32_t who, std::int32_t nice) {
+  nice = std::clamp(nice, kLowestNice, kHighestNice);
+  SpinGuard guard(process_lock);
+  Result<> outcome;
+  const bool any = TRY(for_each_of(which, who, guard, [&](UserThread& thread) {
+    if (const Result<> done = set_nice(thread, nice); !done) outcome = done;
+  }));
+  if (!any) return failure(KernelError::NoSuchProcess);
+  TRY(outcome);
+  return 0;
 }
 
 Value getcpu(UserPointer<std::uint32_t> cpu, UserPointer<std::uint32_t> node) {

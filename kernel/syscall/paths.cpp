@@ -155,6 +155,7 @@ Value truncate(Address path, std::int64_t size) {
   const FileCredentials credentials = Process::current().credentials.effective();
   TRY(check_access(*file, access_mode::kWrite, credentials));
   const WriteAccess access = TRY(WriteAccess::to(*file));
+  TRY(check_new_size(*file, size));
   TRY(take_set_id_bits(*file, credentials));
   TRY(file->truncate(static_cast<std::uint64_t>(size)));
   return 0;

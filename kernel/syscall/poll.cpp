@@ -79,7 +79,7 @@ Result<> apply_mask(UserPointer<SignalSet> mask, std::uint64_t mask_bytes) {
 
 Value ppoll(Address address, std::uint32_t count, UserPointer<abi::TimeSpec> timeout,
             UserPointer<SignalSet> mask, std::uint64_t mask_bytes) {
-  if (count > Process::current().files->limit()) return failure(KernelError::InvalidArgument);
+  if (count > FileTable::limit()) return failure(KernelError::InvalidArgument);
   const Ticks deadline = TRY(deadline_of(timeout));
   Descriptors descriptors;
   TRY(descriptors.resize(count));

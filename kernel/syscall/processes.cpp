@@ -1,5 +1,7 @@
 // Processes: making, replacing, ending and waiting for them; groups and sessions.
 
+#include "kernel/lib/format.hpp"
+#include "kernel/proc/access.hpp"
 #include "kernel/proc/exec.hpp"
 #include "kernel/proc/exit.hpp"
 #include "kernel/proc/fork.hpp"
@@ -46,9 +48,23 @@ Value execve(Address path, Address arguments, Address environment) {
 }
 
 Value execveat(int directory, Address path, Address arguments, Address environment, std::uint32_t flags) {
-  if (flags != 0) return failure(KernelError::InvalidArgument);
+  if ((flags & ~(kEmptyPath | kNoFollow)) != 0) return failure(KernelError::InvalidArgument);
   const UserPath program = TRY(UserPath::from(directory, path));
-  TRY(execute({.path = program.view(),
+  const FollowLast follow = (flags & kNoFollow) != 0 ? FollowLast::No : FollowLast::Yes;
+  Ref<Inode> file = TRY(program.inode(follow, flags));
+  if (file->kind() == FileKind::SymbolicLink) return failure(KernelError::TooManySymbolicLinks);
+  // A program that is named by a descriptor is told a path that leads there.
+  struct Space {
+    char text[kMaxPathLength + sizeof("/dev/fd/2147483647/")];
+  };
+  Box<Space> space;
+  std::string_view name = program.view();
+  if (directory != kWorkingDirectory && !name.starts_with('/')) {
+    space = TRY(make_box<Space>());
+    name = format_into(space->text, "/dev/fd/{}{}{}", directory, name.empty() ? "" : "/", name);
+  }
+  TRY(execute({.file = std::move(file),
+               .path = name,
                .context = program.context(),
                .arguments = arguments,
                .environment = environment}));
@@ -141,6 +157,8 @@ Value get_robust_list(std::int32_t id, UserPointer<std::uint64_t> head, UserPoin
     SpinGuard guard(process_lock);
     const UserThread* thread = id == 0 ? &UserThread::current() : process_table.find_thread(id);
     if (thread == nullptr) return failure(KernelError::NoSuchProcess);
+    if (!access::may_inspect(*thread->process, access::Identity::Real))
+      return failure(KernelError::NotPermitted);
     list = thread->robust_list;
   }
   TRY(size.write(kHeadBytes));

@@ -1,6 +1,7 @@
 // Signals.
 
 #include "kernel/dev/clock.hpp"
+#include "kernel/proc/access.hpp"
 #include "kernel/proc/process_table.hpp"
 #include "kernel/proc/signal.hpp"
 #include "kernel/proc/signal_delivery.hpp"
@@ -22,19 +23,8 @@ struct SignalArgument {
   }
 };
 
-bool may_signal(const Process& target, std::optional<Signal> signal) {
-  const Process& self = Process::current();
-  const ProcessCredentials& own = self.credentials;
-  const ProcessCredentials& its = target.credentials;
-  if (own.privileged() || own.effective_user == its.user || own.effective_user == its.saved_user ||
-      own.user == its.user || own.user == its.saved_user) {
-    return true;
-  }
-  return signal == Signal::Continue && target.group->session == self.group->session;
-}
-
 Result<> send_to(Process& target, std::optional<Signal> signal, const SpinGuard& guard) {
-  if (!may_signal(target, signal)) return failure(KernelError::NotPermitted);
+  if (!access::may_signal(target, signal)) return failure(KernelError::NotPermitted);
   if (!signal) return {};
   return signals::send(target, signals::from_current_process(*signal), guard);
 }
@@ -82,7 +72,7 @@ Value kill(std::int32_t id, std::int32_t number) {
   if (id == -1) return kill_all(signal, guard);
   if (id == 0) return kill_group(Process::current().group.get(), signal, guard);
   if (id < 0) return kill_group(id == INT32_MIN ? nullptr : process_table.find_group(-id), signal, guard);
-  Process* target = process_table.find(id);
+  Process* target = process_table.find_by_thread(id);
   if (target == nullptr) return failure(KernelError::NoSuchProcess);
   TRY(send_to(*target, signal, guard));
   return 0;
@@ -102,7 +92,7 @@ Value signal_thread(ProcessId process, ProcessId id, std::optional<Signal> signa
     }
   }
   if (thread == nullptr) return failure(KernelError::NoSuchProcess);
-  if (!may_signal(*thread->process, signal)) return failure(KernelError::NotPermitted);
+  if (!access::may_signal(*thread->process, signal)) return failure(KernelError::NotPermitted);
   if (!signal) return 0;
   TRY(signals::send(*thread,
                     given != nullptr ? *given : signals::from_current_process(*signal, signal_code::kThread),
@@ -142,9 +132,9 @@ Value rt_sigqueueinfo(std::int32_t process, std::int32_t number, UserPointer<Sig
   const SignalInfo given = TRY(given_info(info, number, process == Process::current().id));
   const auto [signal] = TRY(SignalArgument::from(number));
   SpinGuard guard(process_lock);
-  Process* target = process_table.find(process);
+  Process* target = process_table.find_by_thread(process);
   if (target == nullptr) return failure(KernelError::NoSuchProcess);
-  if (!may_signal(*target, signal)) return failure(KernelError::NotPermitted);
+  if (!access::may_signal(*target, signal)) return failure(KernelError::NotPermitted);
   if (signal) TRY(signals::send(*target, given, guard));
   return 0;
 }

@@ -149,9 +149,11 @@ Value prctl(std::uint32_t option, std::uint64_t argument) {
       TRY(copy_to_user(argument, std::as_bytes(std::span(thread.name))));
       return 0;
     case kGetDumpable:
-      return 1;
+      return thread.process->dumpable ? 1 : 0;
     case kSetDumpable:
-      return argument <= 1 ? Value(0) : failure(KernelError::InvalidArgument);
+      if (argument > 1) return failure(KernelError::InvalidArgument);
+      thread.process->dumpable = argument == 1;
+      return 0;
     case kGetNoNewPrivileges:
       return 0;
     default:

@@ -35,6 +35,7 @@ Value ioctl(int descriptor, std::uint32_t request, std::uint64_t argument);
 Value pipe2(UserPointer<int> descriptors, std::uint32_t flags);
 Value lseek(int descriptor, std::int64_t offset, std::uint32_t whence);
 Value ftruncate(int descriptor, std::int64_t size);
+Value fallocate(int descriptor, std::uint32_t mode, std::int64_t offset, std::int64_t size);
 Value fsync(int descriptor);
 Value sync();
 Value fadvise64(int descriptor, std::int64_t offset, std::int64_t size, int advice);
@@ -55,6 +56,8 @@ Value preadv(int descriptor, Address vectors, std::uint64_t count, std::int64_t 
 Value pwritev(int descriptor, Address vectors, std::uint64_t count, std::int64_t offset);
 Value sendfile(int out, int in, UserPointer<std::int64_t> offset, std::uint64_t count);
 Value getdents64(int descriptor, Address buffer, std::uint32_t size);
+/// RLIMIT_FSIZE for the calls that set a size: SIGXFSZ and FileTooLarge when the file would grow past it.
+Result<> check_new_size(const Inode& inode, std::int64_t size);
 
 // paths.cpp: names
 Value mkdirat(int directory, Address path, std::uint32_t permissions);
@@ -145,7 +148,9 @@ Value sched_setaffinity(std::int32_t id, std::uint64_t size, Address mask);
 Value sched_getscheduler(std::int32_t id);
 Value sched_setscheduler(std::int32_t id, std::int32_t policy, UserPointer<std::int32_t> parameter);
 Value sched_getparam(std::int32_t id, UserPointer<std::int32_t> parameter);
-Value sched_get_priority_limit(std::int32_t policy);
+Value sched_setparam(std::int32_t id, UserPointer<std::int32_t> parameter);
+Value sched_get_priority_max(std::uint32_t policy);
+Value sched_get_priority_min(std::uint32_t policy);
 Value getpriority(std::int32_t which, std::int32_t id);
 Value setpriority(std::int32_t which, std::int32_t id, std::int32_t value);
 Value getcpu(UserPointer<std::uint32_t> cpu, UserPointer<std::uint32_t> node);

@@ -16,12 +16,20 @@ namespace {
 // they are touched.
 bool in_user_half(Address start, std::uint64_t size) { return start <= kUserEnd && size <= kUserEnd - start; }
 
-// A write that nobody can read any more kills the writer unless it has arranged for something else.
+std::uint64_t file_size_limit() { return Process::current().limits.soft(Resource::FileSize); }
+
+void send_to_caller(Signal signal) {
+  SpinGuard guard(process_lock);
+  (void)signals::send(UserThread::current(), signals::from_current_process(signal), guard);
+}
+
+// A write that nobody can read any more, or past the limit of a file's size, kills the writer unless it has
+// arranged for something else.
 Value after_write(Result<std::size_t> written) {
-  if (!written && written.error() == KernelError::BrokenPipe) {
-    SpinGuard guard(process_lock);
-    (void)signals::send(UserThread::current(), signals::from_current_process(Signal::Pipe), guard);
-  }
+  if (written) return *written;
+  if (written.error() == KernelError::BrokenPipe) send_to_caller(Signal::Pipe);
+  if (written.error() == KernelError::FileTooLarge && file_size_limit() != ResourceLimit::kUnlimited)
+    send_to_caller(Signal::FileSizeLimit);
   return written;
 }
 
@@ -66,6 +74,13 @@ class UserVectors {
 
 }  // namespace
 
+Result<> check_new_size(const Inode& inode, std::int64_t size) {
+  const auto wanted = static_cast<std::uint64_t>(size);
+  if (wanted <= file_size_limit() || wanted <= inode.stat().size) return {};
+  send_to_caller(Signal::FileSizeLimit);
+  return failure(KernelError::FileTooLarge);
+}
+
 Value read(int descriptor, Address buffer, std::uint64_t count) {
   const Ref<OpenFile> file = TRY(open_file(descriptor));
   if (!in_user_half(buffer, count)) return failure(KernelError::BadAddress);
@@ -78,6 +93,7 @@ Value write(int descriptor, Address buffer, std::uint64_t count) {
   if (!in_user_half(buffer, count)) return failure(KernelError::BadAddress);
   UserIoBuffer io(buffer, count);
   TRY(before_write(*file));
+  io.set_file_size_limit(file_size_limit());
   return after_write(file->write(io));
 }
 
@@ -93,6 +109,7 @@ Value writev(int descriptor, Address address, std::uint64_t count) {
   const UserVectors vectors = TRY(UserVectors::from(address, count));
   UserIoBuffer io(vectors.list(), vectors.total());
   TRY(before_write(*file));
+  io.set_file_size_limit(file_size_limit());
   return after_write(file->write(io));
 }
 
@@ -110,6 +127,7 @@ Value pwrite64(int descriptor, Address buffer, std::uint64_t count, std::int64_t
   if (!in_user_half(buffer, count)) return failure(KernelError::BadAddress);
   UserIoBuffer io(buffer, count);
   TRY(before_write(*file));
+  io.set_file_size_limit(file_size_limit());
   return after_write(file->write_at(static_cast<std::uint64_t>(offset), io));
 }
 
@@ -127,6 +145,7 @@ Value pwritev(int descriptor, Address address, std::uint64_t count, std::int64_t
   const UserVectors vectors = TRY(UserVectors::from(address, count));
   UserIoBuffer io(vectors.list(), vectors.total());
   TRY(before_write(*file));
+  io.set_file_size_limit(file_size_limit());
   return after_write(file->write_at(static_cast<std::uint64_t>(offset), io));
 }
 
@@ -148,6 +167,7 @@ Value copy_between(OpenFile& in, OpenFile& out, std::uint64_t* offset, std::uint
     if (!got) return moved > 0 ? Value(moved) : failure(got.error());
     if (*got == 0) break;
     KernelIoBuffer output(std::span<const std::byte>(step->bytes, *got));
+    output.set_file_size_limit(file_size_limit());
     const Result<std::size_t> put = out.write(output);
     const std::size_t written = put ? *put : 0;
     if (offset != nullptr) {

@@ -34,10 +34,14 @@ std::vector<char*> pointers(const std::vector<std::string>& strings) {
   return result;
 }
 
+// When the answer is no, errno tells why, if it is more than that there is no such program.
 bool is_executable_file(const std::string& path) {
   struct stat status;
+  errno = ENOENT;
   return stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && access(path.c_str(), X_OK) == 0;
 }
+
+bool says_no_such_program(int error) { return error == ENOENT || error == ENOTDIR || error == EACCES; }
 
 }  // namespace
 
@@ -68,21 +72,29 @@ void exit_child(Shell& shell, int status) {
 }
 
 std::string find_program(const Shell& shell, const std::string& name) {
+  errno = ENOENT;
   if (name.empty()) return {};
   if (name.find('/') != std::string::npos) return name;
   std::string path = shell.variables.get_or("PATH", "/bin");
+  int reason = ENOENT;
   for (size_t begin = 0; begin <= path.size();) {
     size_t end = std::min(path.find(':', begin), path.size());
     std::string directory = path.substr(begin, end - begin);
     std::string candidate = (directory.empty() ? "." : directory) + "/" + name;
     if (is_executable_file(candidate)) return candidate;
+    if (!says_no_such_program(errno)) reason = errno;
     begin = end + 1;
   }
+  errno = reason;
   return {};
 }
 
 int become_program(Shell& shell, const std::vector<std::string>& fields) {
   std::string path = find_program(shell, fields[0]);
+  if (path.empty() && errno != ENOENT) {
+    complain(fields[0], errno);
+    return kCannotExecute;
+  }
   if (path.empty()) {
     complain(fields[0] + ": not found");
     return kNotFound;
