@@ -126,6 +126,11 @@ class MmStruct {
   [[nodiscard]] Result<> resident(VaRange pages, std::span<std::byte> present) const;
 
   [[nodiscard]] MemoryLimits limits() const { return limits_; }
+  /// Sets one of them.
+  void set_limit(std::uint64_t MemoryLimits::* which, std::uint64_t bytes) {
+    WriteGuard guard(lock_);
+    limits_.*which = bytes;
+  }
   void set_limits(const MemoryLimits& limits) {
     WriteGuard guard(lock_);
     limits_ = limits;

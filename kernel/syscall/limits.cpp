@@ -51,6 +51,22 @@ Result<> set_limit(Process& process, Resource resource, const ResourceLimit& lim
   return {};
 }
 
+// The limits that a process's memory itself keeps; exec hands them on to the next program's.
+std::uint64_t MemoryLimits::* memory_limit(Resource resource) {
+  switch (resource) {
+    case Resource::AddressSpace:
+      return &MemoryLimits::address_space;
+    case Resource::Data:
+      return &MemoryLimits::data;
+    case Resource::Stack:
+      return &MemoryLimits::stack;
+    case Resource::LockedMemory:
+      return &MemoryLimits::locked;
+    default:
+      return nullptr;
+  }
+}
+
 // The process a limit is asked of; another one only if all its users and groups are the caller's own.
 Result<Ref<Process>> process_to_limit(ProcessId id, const SpinGuard&) {
   Process& current = Process::current();
@@ -74,13 +90,17 @@ Value prlimit64(std::int32_t id, std::uint32_t number, UserPointer<abi::Resource
   std::optional<abi::ResourceLimit> wanted;
   if (!new_limit.null()) wanted = TRY(new_limit.read());
   Ref<Process> process;
+  Ref<AddressSpace> memory;
   ResourceLimit before;
   {
     SpinGuard guard(process_lock);
     process = TRY(process_to_limit(id, guard));
     before = process->limits.of(resource);
+    memory = process->memory;
     if (wanted) TRY(set_limit(*process, resource, {.soft = wanted->soft, .hard = wanted->hard}));
   }
+  if (const auto limit = memory_limit(resource); wanted && limit != nullptr && memory)
+    memory->mm().set_limit(limit, wanted->soft);
   if (wanted && resource == Resource::CpuSeconds) process->cpu_time_limit.arm();
   if (!old_limit.null()) TRY(old_limit.write({.soft = before.soft, .hard = before.hard}));
   return 0;

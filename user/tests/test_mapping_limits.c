@@ -40,6 +40,65 @@ TEST(many_areas, "a space has at most 65530 areas") {
   CHECK_OK(mmap(NULL, page_size, PROT_READ, ANONYMOUS, -1, 0));
 }
 
+static void set_limit(int resource, rlim_t soft) {
+  struct rlimit limit;
+  REQUIRE(getrlimit(resource, &limit) == 0);
+  limit.rlim_cur = soft;
+  REQUIRE(setrlimit(resource, &limit) == 0);
+}
+
+TEST(address_space_limit, "RLIMIT_AS bounds all that is mapped, here and in children") {
+  if (tap_emulated()) SKIP("the emulator would be bound as well");
+  set_limit(RLIMIT_AS, 64 * MIB);
+  CHECK_ERR(mmap(NULL, 128 * MIB, PROT_READ, ANONYMOUS, -1, 0), ENOMEM);
+  char* area = (char*)mmap(NULL, 32 * MIB, PROT_NONE, ANONYMOUS, -1, 0);
+  REQUIRE(area != MAP_FAILED);
+  CHECK_ERR(mmap(NULL, 32 * MIB, PROT_NONE, ANONYMOUS, -1, 0), ENOMEM);
+  CHECK_ERR(mremap(area, 32 * MIB, 64 * MIB, MREMAP_MAYMOVE), ENOMEM);
+  CHECK_OK(mmap(area, 32 * MIB, PROT_READ, ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0));
+  pid_t child = fork();
+  if (child == 0) _exit(mmap(NULL, 128 * MIB, PROT_READ, ANONYMOUS, -1, 0) == MAP_FAILED ? 0 : 1);
+  int status = -1;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK_EQ(status, 0);
+}
+
+TEST(data_limit, "RLIMIT_DATA bounds what is private and writable, the heap with it") {
+  if (tap_emulated()) SKIP("the emulator would be bound as well");
+  set_limit(RLIMIT_DATA, 4 * MIB);
+  char* top = (char*)syscall(SYS_brk, 0);
+  CHECK(top == (char*)syscall(SYS_brk, top + 8 * MIB));
+  CHECK(top + page_size == (char*)syscall(SYS_brk, top + page_size));
+  CHECK_ERR(mmap(NULL, 8 * MIB, RW, ANONYMOUS, -1, 0), ENOMEM);
+  char* readable = (char*)mmap(NULL, 8 * MIB, PROT_READ, ANONYMOUS, -1, 0);
+  REQUIRE(readable != MAP_FAILED);
+  CHECK_ERR(mprotect(readable, 8 * MIB, RW), ENOMEM);
+  CHECK_OK(mmap(NULL, 8 * MIB, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+}
+
+TEST(stack_limit, "RLIMIT_STACK bounds how far the stack grows from now on") {
+  if (tap_emulated()) SKIP("the emulator's stack is another");
+  fault_catch();
+  char* here = (char*)__builtin_frame_address(0);
+  set_limit(RLIMIT_STACK, MIB / 2);
+  CHECK_NO_FAULT(access_write, here - MIB / 4);
+  CHECK_FAULT(access_write, here - MIB, SIGSEGV, SEGV_MAPERR);
+}
+
+TEST(lock_limit, "RLIMIT_MEMLOCK bounds what others than root lock: ENOMEM, EAGAIN for mmap, EPERM at zero") {
+  if (tap_emulated()) SKIP("the emulator does not lock");
+  if (geteuid() == 0) REQUIRE(setuid(1000) == 0);
+  set_limit(RLIMIT_MEMLOCK, 4 * page_size);
+  char* area = map_anonymous(8);
+  CHECK_EQ(mlock(area, 4 * page_size), 0);
+  CHECK_EQ(mlock(area, 4 * page_size), 0);
+  CHECK_ERR(mlock(area + 4 * page_size, page_size), ENOMEM);
+  CHECK_ERR(mmap(NULL, page_size, RW, ANONYMOUS | MAP_LOCKED, -1, 0), EAGAIN);
+  CHECK_ERR(mlockall(MCL_CURRENT), ENOMEM);
+  set_limit(RLIMIT_MEMLOCK, 0);
+  CHECK_ERR(mlock(area, page_size), EPERM);
+}
+
 TEST(zero_device, "/dev/zero maps as memory of zeroes: private, or shared with children") {
   int fd = open("/dev/zero", O_RDWR);
   REQUIRE(fd >= 0);
