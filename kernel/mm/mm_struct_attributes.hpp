@@ -1,5 +1,6 @@
 #pragma once
-// MmStruct: advice, flags of areas, limits, and the growth of stacks. Included by mm_struct.hpp behind the class.
+// MmStruct: advice, flags of areas, limits, and the growth of stacks. Included by mm_struct.hpp behind the
+// class.
 //
 // A range that these calls are given may have holes: what is mapped is done, and the holes are reported
 // afterwards, as Linux does.

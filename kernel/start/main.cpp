@@ -29,7 +29,8 @@ constexpr std::uint16_t kStartFailed = 1;
 
 /// What needs a thread, because it sleeps: the disk, the file systems, the first process.
 void start_system(void*) {
-  const std::span<BlockDevice* const> disks = start_virtio_devices({machine.virtio.begin(), machine.virtio.end()});
+  const std::span<BlockDevice* const> disks =
+      start_virtio_devices({machine.virtio.begin(), machine.virtio.end()});
   if (disks.empty()) give_up("no disk");
   // The file system has said why.
   if (!mount_root(disks)) give_up("no root file system");

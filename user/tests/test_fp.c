@@ -16,16 +16,17 @@ struct fp_state {
 };
 
 #define REGISTER(op, n, at) op " f" #n ", 8 * " #n "(" at ")\n"
-#define EACH_REGISTER(op, at)                                                                                \
-  REGISTER(op, 0, at)                                                                                        \
-  REGISTER(op, 1, at)                                                                                        \
-  REGISTER(op, 2, at)                                                                                        \
-  REGISTER(op, 3, at) REGISTER(op, 4, at) REGISTER(op, 5, at) REGISTER(op, 6, at) REGISTER(op, 7, at)        \
-      REGISTER(op, 8, at) REGISTER(op, 9, at) REGISTER(op, 10, at) REGISTER(op, 11, at) REGISTER(op, 12, at) \
-          REGISTER(op, 13, at) REGISTER(op, 14, at) REGISTER(op, 15, at) REGISTER(op, 16, at)                \
-              REGISTER(op, 17, at) REGISTER(op, 18, at) REGISTER(op, 19, at) REGISTER(op, 20, at)            \
-                  REGISTER(op, 21, at) REGISTER(op, 22, at) REGISTER(op, 23, at) REGISTER(op, 24, at)        \
-                      REGISTER(op, 25, at) REGISTER(op, 26, at) REGISTER(op, 27, at) REGISTER(op, 28, at)    \
+#define EACH_REGISTER(op, at)                                                                             \
+  REGISTER(op, 0, at)                                                                                     \
+  REGISTER(op, 1, at)                                                                                     \
+  REGISTER(op, 2, at)                                                                                     \
+  REGISTER(op, 3, at)                                                                                     \
+  REGISTER(op, 4, at) REGISTER(op, 5, at) REGISTER(op, 6, at) REGISTER(op, 7, at) REGISTER(op, 8, at)     \
+      REGISTER(op, 9, at) REGISTER(op, 10, at) REGISTER(op, 11, at) REGISTER(op, 12, at)                  \
+          REGISTER(op, 13, at) REGISTER(op, 14, at) REGISTER(op, 15, at) REGISTER(op, 16, at)             \
+              REGISTER(op, 17, at) REGISTER(op, 18, at) REGISTER(op, 19, at) REGISTER(op, 20, at)         \
+                  REGISTER(op, 21, at) REGISTER(op, 22, at) REGISTER(op, 23, at) REGISTER(op, 24, at)     \
+                      REGISTER(op, 25, at) REGISTER(op, 26, at) REGISTER(op, 27, at) REGISTER(op, 28, at) \
                           REGISTER(op, 29, at) REGISTER(op, 30, at) REGISTER(op, 31, at)
 #define ALL_REGISTERS                                                                                   \
   "f0", "f1", "f2", "f3", "f4", "f5", "f6", "f7", "f8", "f9", "f10", "f11", "f12", "f13", "f14", "f15", \
