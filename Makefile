@@ -18,6 +18,7 @@
 #? QEMUEXTRA=        more flags for QEMU
 #? BIOS=default      the firmware: QEMU's OpenSBI or a path
 #? TOOLPREFIX=       riscv64-linux-gnu- or riscv64-unknown-linux-gnu-, found by itself
+#? WERROR=1          0: a warning of the compiler does not stop the build
 #? V=1               show commands
 #?
 #? The disk, BUILD/disk.img, keeps what the guest wrote until a program or EXTRA changes; then it is made anew.
@@ -32,7 +33,9 @@ BIOS ?= default
 EXTRA ?=
 QEMUEXTRA ?=
 V ?= 0
+WERROR ?= 1
 
+WARNINGS_ARE_ERRORS := $(if $(filter-out 0,$(WERROR)),-Werror)
 Q := $(if $(filter-out 0,$(V)),,@)
 
 # As many jobs at once as the machine has processors; a -j on the command line takes precedence. Makes below this one

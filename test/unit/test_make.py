@@ -52,6 +52,15 @@ class MakeTest(unittest.TestCase):
         self.assertEqual(len(lines), 1, lines)
         self.assertIn("lazy or eager", lines[0])
 
+    def test_a_warning_stops_the_build_unless_werror_is_0(self):
+        for variables, strict in (((), True), (("WERROR=0",), False)):
+            status, lines = self.make("-n", "kernel", "user", "V=1", *variables)
+            self.assertEqual(status, 0)
+            compilations = [line for line in lines if " -c " in line and "-Wextra" in line]
+            self.assertTrue(compilations)
+            for line in compilations:
+                self.assertEqual("-Werror" in line.split(), strict, line)
+
     def test_help_needs_no_tool_and_names_every_goal(self):
         status, lines = self.make("help", tools=COMMON_TOOLS)
         self.assertEqual(status, 0)
