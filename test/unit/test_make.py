@@ -74,6 +74,14 @@ class MakeTest(unittest.TestCase):
         self.assertEqual(status, 0)
         self.assertIn("g++-riscv64-linux-gnu", "\n".join(lines))
 
+    def test_deps_installs_only_what_the_goals_beside_it_need(self):
+        for goal, tests, checks in (("qemu", False, False), ("grade", True, False), ("tidy", True, True)):
+            _, lines = self.make("deps", goal, tools=COMMON_TOOLS)
+            text = "\n".join(lines)
+            self.assertIn("qemu-system-misc", text)
+            self.assertEqual("doctest-dev" in text, tests, text)
+            self.assertEqual("clang-tidy" in text.split("\n")[1], checks, text)
+
     def test_deps_runs_before_what_stands_beside_it(self):
         for jobs in ("-j1", "-j4"):
             _, lines = self.make("kernel", "deps", jobs, tools=COMMON_TOOLS)
