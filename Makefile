@@ -18,6 +18,7 @@
 #? QEMUEXTRA=        more flags for QEMU
 #? BIOS=default      the firmware: QEMU's OpenSBI or a path
 #? TOOLPREFIX=       riscv64-linux-gnu- or riscv64-unknown-linux-gnu-, found by itself
+#? WERROR=1          0: a warning of the compiler does not stop the build
 #? V=1               show commands
 #?
 #? The disk, BUILD/disk.img, keeps what the guest wrote until a program or EXTRA changes; then it is made anew.
@@ -32,7 +33,9 @@ BIOS ?= default
 EXTRA ?=
 QEMUEXTRA ?=
 V ?= 0
+WERROR ?= 1
 
+WARNINGS_ARE_ERRORS := $(if $(filter-out 0,$(WERROR)),-Werror)
 Q := $(if $(filter-out 0,$(V)),,@)
 
 # As many jobs at once as the machine has processors; a -j on the command line takes precedence. Makes below this one
@@ -49,31 +52,47 @@ FORCE:
 
 # `make deps`: install what is missing, and nothing when nothing is.
 
-# The cross compiler and its libc, the emulator and the disk tools; what debugs, tests and checks. Debian 12's default
-# clang, 14, cannot read GCC 12's <expected> (it lacks conditionally trivial destructors); 19 can.
-DEBIAN_PACKAGES := \
-  g++ gcc-riscv64-linux-gnu g++-riscv64-linux-gnu libc6-dev-riscv64-cross \
-  qemu-system-misc qemu-user opensbi e2fsprogs python3 \
-  gdb-multiarch device-tree-compiler \
-  doctest-dev libbenchmark-dev clang-19 libclang-rt-19-dev clang-format-19 clang-tidy-19
+# What each kind of goal needs. The clang tools are the newest of 17 or later that the distribution has: Debian 12's default
+# clang, 14, cannot read GCC 12's <expected> (it lacks conditionally trivial destructors).
+BUILD_PACKAGES := g++-riscv64-linux-gnu libc6-dev-riscv64-cross qemu-system-misc opensbi e2fsprogs python3
+TEST_PACKAGES := g++ qemu-user gdb-multiarch device-tree-compiler doctest-dev libbenchmark-dev
+CLANG_PACKAGES := clang libclang-rt clang-format clang-tidy
+OLDEST_CLANG := 17
+
+goals_that_build := all kernel image user qemu qemu-gdb bench soak
+goals_that_debug := gdb
+goals_that_test := test grade bench-host mutants
+# Beside no other goal `deps` installs everything.
+needed_goals := $(or $(filter-out deps clean,$(MAKECMDGOALS)),everything)
+DEBIAN_PACKAGES := $(BUILD_PACKAGES) $(if $(filter $(goals_that_debug),$(needed_goals)),gdb-multiarch) \
+  $(if $(filter-out $(goals_that_build) $(goals_that_debug),$(needed_goals)),$(TEST_PACKAGES))
+DEBIAN_CLANG_PACKAGES := $(if \
+  $(filter-out $(goals_that_build) $(goals_that_debug) $(goals_that_test),$(needed_goals)),$(CLANG_PACKAGES))
 
 .PHONY: deps
 deps:
 	@if ! command -v apt-get >/dev/null; then \
 	  echo "make deps installs with apt-get, which is not here. Please install, by the names of your system:"; \
-	  echo "  $(DEBIAN_PACKAGES)"; exit 0; \
+	  echo "  $(DEBIAN_PACKAGES) $(DEBIAN_CLANG_PACKAGES)"; exit 0; \
 	fi; \
-	missing=; for p in $(DEBIAN_PACKAGES); do \
-	  dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q ' installed$$' || missing="$$missing $$p"; \
-	done; \
+	installed() { dpkg-query -W -f='$${Status}' $$1 2>/dev/null | grep -q ' installed$$'; }; \
+	as_root() { if [ "$$(id -u)" = 0 ]; then env DEBIAN_FRONTEND=noninteractive "$$@"; \
+	  elif command -v sudo >/dev/null; then sudo env DEBIAN_FRONTEND=noninteractive "$$@"; \
+	  else echo "make deps: neither root nor sudo; install:$$missing"; exit 1; fi; }; \
+	missing=; for p in $(DEBIAN_PACKAGES); do installed $$p || missing="$$missing $$p"; done; \
+	if [ -n "$(DEBIAN_CLANG_PACKAGES)" ]; then \
+	  [ -n "$$(apt-cache pkgnames clang-format)" ] || as_root apt-get -qq update; \
+	  newest=$$(apt-cache pkgnames clang-format- | sed -n 's/^clang-format-\([0-9][0-9]*\)$$/\1/p' | sort -n | tail -n1); \
+	  if [ "$${newest:-0}" -ge $(OLDEST_CLANG) ]; then \
+	    for p in clang-$$newest libclang-rt-$$newest-dev clang-format-$$newest clang-tidy-$$newest; do \
+	      installed $$p || missing="$$missing $$p"; \
+	    done; \
+	  else echo "make deps: no clang of $(OLDEST_CLANG) or later here; make fuzz, tidy and check-format need one"; fi; \
+	fi; \
 	[ -n "$$missing" ] || exit 0; \
-	as_root=; if [ "$$(id -u)" != 0 ]; then \
-	  command -v sudo >/dev/null || { echo "make deps: neither root nor sudo; install:$$missing"; exit 1; }; \
-	  as_root=sudo; \
-	fi; \
 	echo "make deps: installing$$missing"; \
-	$$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update && \
-	$$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
+	as_root apt-get -qq update && \
+	as_root apt-get -qq -y --no-install-recommends \
 	  -o Dpkg::Use-Pty=0 install $$missing >/dev/null
 
 .PHONY: clean
@@ -109,7 +128,13 @@ ifndef TOOLPREFIX
 TOOLPREFIX = $(or $(found_toolprefix),$(error riscv64-linux-gnu-g++ not found; run `make deps`))
 endif
 
-CLANGXX = $(call once,CLANGXX,$(call need,clang++-19))
+# $(call newest_clang,TOOL): the newest of its versioned names, or the name alone where that is new enough.
+clang_versions := 25 24 23 22 21 20 19 18 17
+newest_clang = $(or $(firstword $(foreach v,$(clang_versions),$(shell command -v $(1)-$(v)))),$(if \
+  $(filter $(clang_versions),$(shell $(1) --version 2>/dev/null | sed -n 's/.*version \([0-9]*\).*/\1/p')),$(1)),$(error \
+  $(1) of version $(OLDEST_CLANG) or later not found; run `make deps`))
+
+CLANGXX = $(call once,CLANGXX,$(call newest_clang,clang++))
 HOSTCXX = $(call once,HOSTCXX,$(call need,g++))
 PYTHON = $(call once,PYTHON,$(call need,python3))
 QEMU = $(call once,QEMU,$(call need,qemu-system-riscv64))
@@ -154,8 +179,18 @@ GDB_PORT ?= $(shell expr 26000 + $$(id -u) % 6000)
 GDB_INIT ?= $(BUILD)/gdbinit
 GDBFLAGS ?=
 
+# A disk whose superblock says (s_state, at byte 1082, without its bit 0) that it was mounted when the machine ended.
+define check_disk
+@if [ $$(($$(od -An -tu1 -j1082 -N1 $(DISK_IMAGE)) & 1)) = 0 ]; then \
+  echo "$(DISK_IMAGE) was not unmounted: e2fsck -p mends it before the boot"; \
+  PATH=$$PATH:/usr/sbin:/sbin e2fsck -p $(DISK_IMAGE) >$(DISK_IMAGE).e2fsck 2>&1; [ $$? -lt 4 ] || \
+    { cat $(DISK_IMAGE).e2fsck; echo "e2fsck -p could not mend it: rm $(DISK_IMAGE) makes it anew"; }; \
+fi
+endef
+
 .PHONY: qemu qemu-gdb gdb
 qemu: $(KERNEL_ELF) $(DISK_IMAGE)
+	$(check_disk)
 	$(Q)$(QEMU) $(QEMUFLAGS)
 
 qemu-gdb: $(KERNEL_ELF) $(DISK_IMAGE) $(GDB_INIT)

@@ -22,10 +22,10 @@ KERNEL_INCLUDE := $(BUILD)/kernel/include
 KERNEL_CPPFLAGS := -I. -Ikernel/riscv/inline -isystem $(KERNEL_INCLUDE) -MMD -MP
 # -fbuiltin, after -ffreestanding has turned it off: short copies become loads and stores instead of calls.
 KERNEL_CXXFLAGS := -std=c++23 -ffreestanding -fbuiltin -fno-exceptions -fno-rtti -fno-threadsafe-statics \
-  -march=rv64imac_zicsr_zifencei -mabi=lp64 -mcmodel=medany -O2 -g -Wall -Wextra -Werror \
+  -march=rv64imac_zicsr_zifencei -mabi=lp64 -mcmodel=medany -O2 -g -Wall -Wextra $(WARNINGS_ARE_ERRORS) \
   -fno-omit-frame-pointer -fno-common -fno-stack-protector -fno-pie -fno-asynchronous-unwind-tables \
   -ffunction-sections -fdata-sections
-KERNEL_ASFLAGS := -fno-pie -march=rv64imac_zicsr_zifencei -mabi=lp64 -mcmodel=medany -g -Wall -Werror
+KERNEL_ASFLAGS := -fno-pie -march=rv64imac_zicsr_zifencei -mabi=lp64 -mcmodel=medany -g -Wall $(WARNINGS_ARE_ERRORS)
 KERNEL_LDFLAGS := -nostdlib -static -no-pie -mabi=lp64 -march=rv64imac_zicsr_zifencei \
   -Wl,--gc-sections -Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,--no-warn-rwx-segments \
   -T kernel/kernel.ld

@@ -5,6 +5,7 @@
 # It also works alone: `make -f user/user.mk user BUILD=/tmp/x`.
 
 BUILD ?= build
+WARNINGS_ARE_ERRORS ?= -Werror
 TOOLPREFIX ?= riscv64-linux-gnu-
 ifneq ($(V),1)
 Q ?= @
@@ -15,7 +16,7 @@ USER_HOST_CXX ?= c++
 .PHONY: user user-host user-host-sanitized
 user: # the default goal when this file is used alone
 
-USER_COMMON_FLAGS := -O2 -Wall -Wextra -Werror -ffunction-sections -fdata-sections -I.
+USER_COMMON_FLAGS := -O2 -Wall -Wextra $(WARNINGS_ARE_ERRORS) -ffunction-sections -fdata-sections -I.
 # Defined as empty, so that a source may define it too.
 USER_CFLAGS := -std=gnu17 -D_GNU_SOURCE=
 # GCC 12 sees overlapping copies where a std::string is assigned a literal (GCC's bug 105329).

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <bit>
-#include <charconv>
 
 #include "kernel/dev/console.hpp"
+#include "kernel/lib/decimal.hpp"
 #include "kernel/lib/heap.hpp"
 #include "kernel/riscv/machine.hpp"
 #include "kernel/riscv/memory_map.hpp"
@@ -28,7 +28,7 @@ std::uint64_t timeout_from(const Machine& machine) {
   constexpr std::uint64_t kShortest = 1, kLongest = 3600, kNanoseconds = 1'000'000'000;
   std::uint64_t seconds = kDefaultTimeoutSeconds;
   if (const auto text = machine.boot_argument("disk-timeout"))
-    std::from_chars(text->data(), text->data() + text->size(), seconds);
+    seconds = parse_decimal<std::uint64_t>(*text).value_or(kDefaultTimeoutSeconds);
   return std::clamp(seconds, kShortest, kLongest) * kNanoseconds;
 }
 

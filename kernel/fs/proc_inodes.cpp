@@ -1,10 +1,10 @@
 #include "kernel/fs/proc_inodes.hpp"
 
 #include <algorithm>
-#include <charconv>
 
 #include "kernel/fs/file_system.hpp"
 #include "kernel/fs/path.hpp"
+#include "kernel/lib/decimal.hpp"
 
 namespace faultline::proc {
 namespace {
@@ -192,14 +192,12 @@ class DescriptorDirectory final : public ProcInode {
   Result<Ref<Inode>> lookup(std::string_view name) override {
     if (name == ".") return Ref<Inode>::share(*this);
     if (name == "..") return process_directory(process(), number_of::kProcessDirectory);
-    int descriptor = -1;
-    const auto parsed = std::from_chars(name.data(), name.data() + name.size(), descriptor);
-    if (parsed.ec != std::errc() || parsed.ptr != name.data() + name.size() || descriptor < 0)
-      return failure(KernelError::NoSuchFile);
+    const auto descriptor = parse_decimal<int>(name);
+    if (!descriptor) return failure(KernelError::NoSuchFile);
     ProcSource* from = TRY(source());
-    if (!from->open_file(process(), descriptor)) return failure(KernelError::NoSuchFile);
+    if (!from->open_file(process(), *descriptor)) return failure(KernelError::NoSuchFile);
     return make<FileLink>(inode_number(), process(),
-                          number_of::kFirstDescriptor + static_cast<std::uint32_t>(descriptor));
+                          number_of::kFirstDescriptor + static_cast<std::uint32_t>(*descriptor));
   }
 
   Result<> iterate(std::uint64_t& position, DirectoryVisitor& visitor) override {

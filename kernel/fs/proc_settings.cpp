@@ -1,11 +1,11 @@
 #include "kernel/fs/proc_settings.hpp"
 
 #include <array>
-#include <charconv>
 #include <optional>
 
 #include "kernel/fs/file_system.hpp"
 #include "kernel/fs/proc_inodes.hpp"
+#include "kernel/lib/decimal.hpp"
 
 namespace faultline::proc {
 namespace {
@@ -20,11 +20,9 @@ Result<std::uint64_t> number_written(IoBuffer& buffer) {
   std::string_view digits(bytes.data(), bytes.size());
   digits.remove_prefix(std::min(digits.find_first_not_of(kSpace), digits.size()));
   digits = digits.substr(0, digits.find_last_not_of(kSpace) + 1);
-  std::uint64_t number = 0;
-  const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-  if (parsed.ec != std::errc() || parsed.ptr != digits.data() + digits.size())
-    return failure(KernelError::InvalidArgument);
-  return number;
+  const auto number = parse_decimal<std::uint64_t>(digits);
+  if (!number) return failure(KernelError::InvalidArgument);
+  return *number;
 }
 
 /// 1: pages of files; 2: inodes and the file systems' own blocks; 3: both. What is not on the disk yet stays,

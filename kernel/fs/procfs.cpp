@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <atomic>
-#include <charconv>
 
 #include "kernel/fs/path.hpp"
 #include "kernel/fs/proc_inodes.hpp"
 #include "kernel/fs/proc_settings.hpp"
+#include "kernel/lib/decimal.hpp"
 
 namespace faultline {
 namespace proc {
@@ -46,11 +46,9 @@ class RootDirectory final : public ProcInode {
     if (name == "sys") return settings_directory(number_of::kSettings);
     for (std::size_t i = 0; i < system_files().size(); ++i)
       if (system_files()[i].name == name) return system_file(i);
-    ProcessId id = 0;
-    const auto parsed = std::from_chars(name.data(), name.data() + name.size(), id);
-    if (parsed.ec != std::errc() || parsed.ptr != name.data() + name.size() || name.front() == '0' || id <= 0)
-      return failure(KernelError::NoSuchFile);
-    return process_directory(id, number_of::kProcessDirectory);
+    const auto id = parse_decimal<ProcessId>(name);
+    if (!id || name.front() == '0') return failure(KernelError::NoSuchFile);
+    return process_directory(*id, number_of::kProcessDirectory);
   }
 
   Result<> iterate(std::uint64_t& position, DirectoryVisitor& visitor) override {

@@ -199,3 +199,8 @@ void __throw_length_error(const char* message) { faultline::panic(message); }
 void __throw_bad_optional_access() { faultline::panic("access of an empty optional"); }
 }  // namespace std
 // NOLINTEND(readability-identifier-naming)
+
+// libstdc++ calls it where a program with exceptions could not go on.
+namespace std {
+[[noreturn]] void terminate() noexcept { faultline::panic("std::terminate"); }
+}  // namespace std

@@ -32,7 +32,7 @@ HOST_CPPFLAGS := -I. -MMD -MP -DDOCTEST_CONFIG_SUPER_FAST_ASSERTS
 HOST_OPTIMIZE ?= -O1
 HOST_CASE_OPTIMIZE ?= -O0
 HOST_DEBUG ?= -g
-HOST_CXXFLAGS := -std=c++23 $(HOST_OPTIMIZE) $(HOST_DEBUG) -DFAULTLINE_CHECK_LOCK_RANKS -Wall -Wextra -Werror -fno-rtti -pthread $(HOST_SANITIZE)
+HOST_CXXFLAGS := -std=c++23 $(HOST_OPTIMIZE) $(HOST_DEBUG) -DFAULTLINE_CHECK_LOCK_RANKS -Wall -Wextra $(WARNINGS_ARE_ERRORS) -fno-rtti -pthread $(HOST_SANITIZE)
 # The core is compiled as the kernel compiles it: it may neither throw nor ask for types at run time. The tests throw,
 # but derive from its classes, which carry no type information.
 HOST_CORE_CXXFLAGS := $(HOST_CXXFLAGS) -fno-exceptions
@@ -152,7 +152,7 @@ fuzz: $(FUZZ_BUILD)/fuzz_sequences
 # What the core costs on this host, with the kernel's allocators and optimization instead of the simulated machine.
 HOST_BENCH_BUILD := $(BUILD)/host-bench
 HOST_BENCH_OBJECTS := $(patsubst %.cpp,$(HOST_BENCH_BUILD)/%.o,$(sort $(wildcard test/host/bench/*.cpp)) $(MM_SRCS))
-HOST_BENCH_CXXFLAGS := -std=c++23 -O2 -g -Wall -Wextra -Werror -fno-rtti -pthread
+HOST_BENCH_CXXFLAGS := -std=c++23 -O2 -g -Wall -Wextra $(WARNINGS_ARE_ERRORS) -fno-rtti -pthread
 
 $(HOST_BENCH_BUILD)/%.o: %.cpp
 	@echo "  HOST $<"

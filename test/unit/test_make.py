@@ -52,6 +52,15 @@ class MakeTest(unittest.TestCase):
         self.assertEqual(len(lines), 1, lines)
         self.assertIn("lazy or eager", lines[0])
 
+    def test_a_warning_stops_the_build_unless_werror_is_0(self):
+        for variables, strict in (((), True), (("WERROR=0",), False)):
+            status, lines = self.make("-n", "kernel", "user", "V=1", *variables)
+            self.assertEqual(status, 0)
+            compilations = [line for line in lines if " -c " in line and "-Wextra" in line]
+            self.assertTrue(compilations)
+            for line in compilations:
+                self.assertEqual("-Werror" in line.split(), strict, line)
+
     def test_help_needs_no_tool_and_names_every_goal(self):
         status, lines = self.make("help", tools=COMMON_TOOLS)
         self.assertEqual(status, 0)
@@ -64,6 +73,14 @@ class MakeTest(unittest.TestCase):
         status, lines = self.make("deps", tools=COMMON_TOOLS)
         self.assertEqual(status, 0)
         self.assertIn("g++-riscv64-linux-gnu", "\n".join(lines))
+
+    def test_deps_installs_only_what_the_goals_beside_it_need(self):
+        for goal, tests, checks in (("qemu", False, False), ("grade", True, False), ("tidy", True, True)):
+            _, lines = self.make("deps", goal, tools=COMMON_TOOLS)
+            text = "\n".join(lines)
+            self.assertIn("qemu-system-misc", text)
+            self.assertEqual("doctest-dev" in text, tests, text)
+            self.assertEqual("clang-tidy" in text.split("\n")[1], checks, text)
 
     def test_deps_runs_before_what_stands_beside_it(self):
         for jobs in ("-j1", "-j4"):

@@ -228,11 +228,10 @@ class JobControl(Interactive):
 
     def test_background_reader_of_the_terminal_is_stopped(self):
         self.terminal.run("cat &")
-        found = ""
-        for _ in range(200):
-            found = self.terminal.run("jobs")
-            if "Stopped" in found:
-                break
+        # The shell may answer any number of commands before cat runs for the first time.
+        deadline = time.monotonic() + TIMEOUT
+        while "Stopped" not in (found := self.terminal.run("jobs")) and time.monotonic() < deadline:
+            pass
         self.assertIn("Stopped", found)
         self.terminal.run("kill -KILL %1")
 

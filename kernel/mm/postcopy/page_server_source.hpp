@@ -8,8 +8,7 @@
 // unknown, so the connection is dropped and the next request makes a new one: a late or cut-off reply can
 // never be taken for the answer to another request.
 
-#include <chrono>
-
+#include "kernel/lib/duration.hpp"
 #include "kernel/mm/page_source.hpp"
 
 namespace faultline {
@@ -18,7 +17,7 @@ namespace faultline {
 /// Short when the peer closed the stream, TimedOut when `deadline` passed first, Io otherwise.
 class ByteStream : public RefCounted {
  public:
-  using Deadline = std::chrono::nanoseconds;  // on the connector's own monotonic clock
+  using Deadline = Duration;  // on the connector's own monotonic clock
   [[nodiscard]] virtual std::expected<void, SourceError> send(std::span<const std::byte> bytes,
                                                               Deadline deadline) = 0;
   [[nodiscard]] virtual std::expected<void, SourceError> receive(std::span<std::byte> bytes,
@@ -40,7 +39,7 @@ class PageServerConnector : public RefCounted {
 class PageServerSource : public PageSource {
  public:
   /// Every fetch, the wait for its turn included, ends within `patience`.
-  PageServerSource(Ref<PageServerConnector> connector, std::chrono::nanoseconds patience)
+  PageServerSource(Ref<PageServerConnector> connector, Duration patience)
       : connector_(std::move(connector)), patience_(patience) {}
 
   [[nodiscard]] std::expected<void, SourceError> fetch(const PageRequest& request,
@@ -51,7 +50,7 @@ class PageServerSource : public PageSource {
                                             ByteStream::Deadline deadline);
 
   Ref<PageServerConnector> connector_;
-  std::chrono::nanoseconds patience_;
+  Duration patience_;
   Ref<ByteStream> stream_;  // touched only by the thread whose turn it is
 };
 

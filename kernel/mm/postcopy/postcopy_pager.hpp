@@ -10,12 +10,12 @@
 // pager's loader, on the host a server thread (test/host/postcopy).
 
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <expected>
 #include <span>
 
+#include "kernel/lib/duration.hpp"
 #include "kernel/lib/ref.hpp"
 #include "kernel/lib/spin_lock.hpp"
 #include "kernel/lib/vector.hpp"
@@ -36,7 +36,7 @@ struct PagerConfig {
   std::uint64_t prewarm_page_size = 4096;
   /// How long a fault server waits for faults before it looks at shutdown_requested() and at its handler
   /// again.
-  std::chrono::milliseconds poll_interval{1000};
+  Duration poll_interval = Duration::milliseconds(1000);
 };
 
 inline constexpr std::uint64_t kMaxPostcopyPageSize = std::uint64_t{2} << 20;

@@ -73,7 +73,7 @@ void FaultServer::retry_failed_pages() {
 
 bool FaultServer::poll_boundary() {
   const auto now = std::chrono::steady_clock::now();
-  if (now - last_boundary_ < pager_->config().poll_interval) return false;
+  if (Duration(now - last_boundary_) < pager_->config().poll_interval) return false;
   last_boundary_ = now;
   return true;
 }
@@ -96,7 +96,7 @@ void FaultServer::wake_server() {
 
 bool FaultServer::wait_for_faults(int descriptor) {
   pollfd waiting[] = {{descriptor, POLLIN, 0}, {wake_.get(), POLLIN, 0}};
-  poll(waiting, 2, static_cast<int>(pager_->config().poll_interval.count()));
+  poll(waiting, 2, static_cast<int>(pager_->config().poll_interval.in_milliseconds_rounded_up()));
   std::uint64_t ignored;
   if (waiting[1].revents != 0) [[maybe_unused]]
     const ssize_t drained = read(wake_.get(), &ignored, sizeof ignored);

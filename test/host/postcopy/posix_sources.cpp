@@ -19,7 +19,7 @@ ByteStream::Deadline monotonic_now() { return std::chrono::steady_clock::now().t
 /// Waits until `descriptor` is ready for `events` (POLLIN or POLLOUT).
 std::expected<void, SourceError> wait_ready(int descriptor, short events, ByteStream::Deadline deadline) {
   for (;;) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - monotonic_now()).count();
+    const auto left = (deadline - monotonic_now()).in_milliseconds_rounded_up();
     if (left <= 0) return std::unexpected(SourceError::TimedOut);
     pollfd waiting{descriptor, events, 0};
     const int ready =
@@ -111,8 +111,7 @@ std::expected<Ref<ByteStream>, SourceError> UnixSocketConnector::connect(ByteStr
 ByteStream::Deadline UnixSocketConnector::now() { return monotonic_now(); }
 
 std::expected<void, SourceError> UnixSocketConnector::begin_turn(ByteStream::Deadline deadline) {
-  const std::chrono::steady_clock::time_point until(
-      std::chrono::duration_cast<std::chrono::steady_clock::duration>(deadline));
+  const std::chrono::steady_clock::time_point until(std::chrono::nanoseconds(deadline.in_nanoseconds()));
   std::unique_lock guard(lock_);
   if (!turn_ended_.wait_until(guard, until, [&] { return !turn_taken_; }))
     return std::unexpected(SourceError::TimedOut);
