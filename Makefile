@@ -6,6 +6,7 @@
 #? make qemu-gdb     boot and wait for a debugger; make gdb in another terminal attaches
 #? make test         the memory core on this machine, against a simulated one
 #? make grade        every test, host and guest; ONLY=pattern for some of them
+#? make grade-on DIST=trixie     the same in a fresh root of another Debian; needs root
 #? make soak         random load in the guest, SECONDS=1200
 #? make bench        cost of memory operations in instructions, beside Linux's
 #? make check-format, make tidy, make compile_commands.json     for the source and its editors
@@ -61,11 +62,12 @@ OLDEST_CLANG := 17
 
 goals_that_build := all kernel image user qemu qemu-gdb bench soak
 goals_that_debug := gdb
-goals_that_test := test grade bench-host mutants
+goals_that_test := test grade grade-on bench-host mutants
 # Beside no other goal `deps` installs everything.
 needed_goals := $(or $(filter-out deps clean,$(MAKECMDGOALS)),everything)
 DEBIAN_PACKAGES := $(BUILD_PACKAGES) $(if $(filter $(goals_that_debug),$(needed_goals)),gdb-multiarch) \
-  $(if $(filter-out $(goals_that_build) $(goals_that_debug),$(needed_goals)),$(TEST_PACKAGES))
+  $(if $(filter-out $(goals_that_build) $(goals_that_debug) grade-on,$(needed_goals)),$(TEST_PACKAGES)) \
+  $(if $(filter grade-on everything,$(needed_goals)),debootstrap)
 DEBIAN_CLANG_PACKAGES := $(if \
   $(filter-out $(goals_that_build) $(goals_that_debug) $(goals_that_test),$(needed_goals)),$(CLANG_PACKAGES))
 

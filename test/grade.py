@@ -180,7 +180,7 @@ def grade_guest(report, build, name, function, arguments, seed):
 def main():
     parser = argparse.ArgumentParser(description="Run the project's tests.")
     parser.add_argument("--build", type=pathlib.Path, required=True, help="the build directory")
-    parser.add_argument("--only", default="", help="run tests whose name contains this or matches it as a pattern")
+    parser.add_argument("--only", default="", help="run tests whose name contains one of these words or matches it as a pattern")
     parser.add_argument("--host", type=pathlib.Path, action="append", default=[], help="a doctest binary")
     parser.add_argument("--seed", type=int, default=None, help="seed of what is random in the tests")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="guest tests that run at a time")
@@ -194,7 +194,8 @@ def main():
         return 0
 
     def wanted(name):
-        return not arguments.only or arguments.only in name or fnmatch.fnmatch(name, arguments.only)
+        words = arguments.only.split()
+        return not words or any(word in name or fnmatch.fnmatch(name, word) for word in words)
 
     directory = arguments.build / "grade"
     directory.mkdir(parents=True, exist_ok=True)

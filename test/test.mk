@@ -3,6 +3,7 @@
 # test/host/host.mk, included before this, gives HOST_TESTS: the doctest binaries that `make grade` runs.
 
 ONLY ?=
+DIST ?=
 SEED ?=
 JOBS ?=
 
@@ -40,10 +41,15 @@ KERNELS := $(BUILD)/kernel-lazy$(KERNEL_SUFFIX).elf $(BUILD)/kernel-eager$(KERNE
 # What the tests read of the build's choices.
 test_environment = KERNEL_SUFFIX=$(KERNEL_SUFFIX) TOOLPREFIX=$(TOOLPREFIX) BIOS=$(BIOS) PYTHONDONTWRITEBYTECODE=1
 
-.PHONY: grade soak bench
+.PHONY: grade grade-on soak bench
 grade: $(KERNELS) $(FS_IMAGE) $(HOST_TESTS) $(GUEST_MM_TEST) user-host
 	$(Q)$(test_environment) $(PYTHON) test/grade.py --build $(BUILD) $(HOST_TESTS:%=--host %) \
 	  $(if $(ONLY),--only '$(ONLY)') $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS))
+
+grade-on:
+	$(if $(DIST),,$(error DIST= names a Debian, for instance make grade-on DIST=trixie))
+	$(Q)$(PYTHON) -B test/grade_on.py --dist $(DIST) --build $(BUILD) grade \
+	  $(if $(ONLY),'ONLY=$(ONLY)') $(if $(SEED),SEED=$(SEED)) $(if $(JOBS),JOBS=$(JOBS)) WERROR=$(WERROR)
 
 soak: $(KERNELS) $(FS_IMAGE)
 	$(Q)$(test_environment) SOAK_SECONDS=$(or $(SECONDS),1200) $(PYTHON) test/grade.py --build $(BUILD) \
