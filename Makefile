@@ -125,10 +125,30 @@ endif
 need = $(if $(shell command -v $(1)),$(1),$(error $(1) not found; run `make deps`))
 once = $(eval $(1) := $(2))$($(1))
 
-found_toolprefix := $(firstword $(foreach p,riscv64-linux-gnu- riscv64-unknown-linux-gnu-,$(if $(shell command -v $(p)g++),$(p))))
+# The oldest that will do: GCC 11 lacks <expected>; QEMU before 7.2 lacks -M virt,aclint=on with what the kernel expects of it.
+OLDEST_GCC := 12
+OLDEST_QEMU := 7.2
+gcc_versions := 20 19 18 17 16 15 14 13 12
+
+# $(call newest_gcc,TOOL): its plain name where that is new enough, else the newest of its versioned names.
+newest_gcc = $(or $(if $(filter $(gcc_versions),$(shell $(1) -dumpversion 2>/dev/null | cut -d. -f1)),$(1)),$(firstword \
+  $(foreach v,$(gcc_versions),$(shell command -v $(1)-$(v)))),$(error $(if $(shell command -v $(1)),$(1) is version \
+  $(shell $(1) -dumpversion) and $(OLDEST_GCC) or later is needed; install $(1)-$(OLDEST_GCC) or a later one,$(1) not found; \
+  run `make deps`)))
+
+# The true at the end: make drops the output of a shell that ends with 127.
+found_toolprefix := $(firstword $(foreach p,riscv64-linux-gnu- riscv64-unknown-linux-gnu-,$(if $(shell \
+  for tool in $(p)g++ $(gcc_versions:%=$(p)g++-%); do command -v $$tool; done; true),$(p))))
 ifndef TOOLPREFIX
 TOOLPREFIX = $(or $(found_toolprefix),$(error riscv64-linux-gnu-g++ not found; run `make deps`))
 endif
+CROSS_CC = $(call once,CROSS_CC,$(call newest_gcc,$(TOOLPREFIX)gcc))
+CROSS_CXX = $(call once,CROSS_CXX,$(call newest_gcc,$(TOOLPREFIX)g++))
+
+# $(call new_enough_qemu,TOOL): its name, where it is not too old.
+qemu_version = $(shell $(1) --version 2>/dev/null | sed -n 's/^QEMU emulator version \([0-9.]*\).*/\1/p')
+new_enough_qemu = $(if $(filter $(OLDEST_QEMU),$(shell printf '%s\n' $(OLDEST_QEMU) $(call qemu_version,$(call need,$(1))) \
+  | sort -V | head -n1)),$(1),$(error $(1) is version $(call qemu_version,$(1)) and $(OLDEST_QEMU) or later is needed))
 
 # $(call newest_clang,TOOL): the newest of its versioned names, or the name alone where that is new enough.
 clang_versions := 25 24 23 22 21 20 19 18 17
@@ -137,9 +157,9 @@ newest_clang = $(or $(firstword $(foreach v,$(clang_versions),$(shell command -v
   $(1) of version $(OLDEST_CLANG) or later not found; run `make deps`))
 
 CLANGXX = $(call once,CLANGXX,$(call newest_clang,clang++))
-HOSTCXX = $(call once,HOSTCXX,$(call need,g++))
+HOSTCXX = $(call once,HOSTCXX,$(call newest_gcc,g++))
 PYTHON = $(call once,PYTHON,$(call need,python3))
-QEMU = $(call once,QEMU,$(call need,qemu-system-riscv64))
+QEMU = $(call once,QEMU,$(call new_enough_qemu,qemu-system-riscv64))
 
 # $(call remember,VARIABLE): recipe of a file that holds the variable's value and changes only when it does.
 # What is built with the variable depends on the file.
@@ -186,11 +206,17 @@ define check_disk
 @if [ $$(($$(od -An -tu1 -j1082 -N1 $(DISK_IMAGE)) & 1)) = 0 ]; then \
   echo "$(DISK_IMAGE) was not unmounted: e2fsck -p mends it before the boot"; \
   PATH=$$PATH:/usr/sbin:/sbin e2fsck -p $(DISK_IMAGE) >$(DISK_IMAGE).e2fsck 2>&1; [ $$? -lt 4 ] || \
-    { cat $(DISK_IMAGE).e2fsck; echo "e2fsck -p could not mend it: rm $(DISK_IMAGE) makes it anew"; }; \
+    { cat $(DISK_IMAGE).e2fsck; echo "e2fsck -p could not mend it: rm $(DISK_IMAGE) makes it anew"; exit 1; }; \
 fi
 endef
 
 .PHONY: qemu qemu-gdb gdb
+# An emulator that will not do is named before anything is built for it.
+.PHONY: emulator
+emulator:
+	@: $(QEMU)
+$(if $(filter qemu qemu-gdb grade,$(MAKECMDGOALS)),$(KERNEL_FLAGS_FILE): | emulator)
+
 qemu: $(KERNEL_ELF) $(DISK_IMAGE)
 	$(check_disk)
 	$(Q)$(QEMU) $(QEMUFLAGS)

@@ -43,7 +43,7 @@ $(KERNEL_INCLUDE)/gnu/stubs-lp64.h:
 
 KERNEL_STANDARD := $(BUILD)/kernel/standard.hpp
 $(eval $(call precompiled_header,$(KERNEL_STANDARD),kernel/lib/standard.hpp,\
-  $$(TOOLPREFIX)g++ $$(KERNEL_CPPFLAGS) $$(KERNEL_CXXFLAGS),$(KERNEL_FLAGS_FILE) | $(KERNEL_INCLUDE)/gnu/stubs-lp64.h))
+  $$(CROSS_CXX) $$(KERNEL_CPPFLAGS) $$(KERNEL_CXXFLAGS),$(KERNEL_FLAGS_FILE) | $(KERNEL_INCLUDE)/gnu/stubs-lp64.h))
 include_standard_kernel = -include $(KERNEL_STANDARD)
 # It defines what these headers declare.
 $(BUILD)/%/riscv/compiler_support.o: include_standard_kernel :=
@@ -53,12 +53,12 @@ define kernel_object_rules
 $(1)/%.o: %.cpp $(KERNEL_FLAGS_FILE) $(KERNEL_STANDARD).gch
 	@echo "  CXX  $$<"
 	@mkdir -p $$(@D)
-	$$(Q)$$(TOOLPREFIX)g++ $$(KERNEL_CPPFLAGS) $$(KERNEL_CXXFLAGS) $$(include_standard_kernel) $(2) -c $$< -o $$@
+	$$(Q)$$(CROSS_CXX) $$(KERNEL_CPPFLAGS) $$(KERNEL_CXXFLAGS) $$(include_standard_kernel) $(2) -c $$< -o $$@
 
 $(1)/%.S.o: %.S $(KERNEL_FLAGS_FILE)
 	@echo "  AS   $$<"
 	@mkdir -p $$(@D)
-	$$(Q)$$(TOOLPREFIX)gcc $$(KERNEL_CPPFLAGS) $$(KERNEL_ASFLAGS) $(2) -c $$< -o $$@
+	$$(Q)$$(CROSS_CC) $$(KERNEL_CPPFLAGS) $$(KERNEL_ASFLAGS) $(2) -c $$< -o $$@
 endef
 
 # $(call kernel_rules,NAME,FLAGS,CORE): the kernel with that name; CORE is the directory of the core's objects. It is
@@ -76,12 +76,12 @@ $(BUILD)/kernel-$(1)/objects: FORCE
 $(BUILD)/kernel-$(1).elf: $$(kernel_objects_$(1)) $(BUILD)/kernel-$(1)/objects kernel/kernel.ld kernel/symbols.py
 	@echo "  LD   $$@"
 	$$(Q)$$(PYTHON) kernel/symbols.py --nm $$(TOOLPREFIX)nm /dev/null > $$(@D)/kernel-$(1)/symbols0.S
-	$$(Q)$$(TOOLPREFIX)gcc $$(KERNEL_ASFLAGS) -c $$(@D)/kernel-$(1)/symbols0.S -o $$(@D)/kernel-$(1)/symbols0.o
-	$$(Q)$$(TOOLPREFIX)g++ $$(KERNEL_LDFLAGS) $$(kernel_objects_$(1)) $$(@D)/kernel-$(1)/symbols0.o \
+	$$(Q)$$(CROSS_CC) $$(KERNEL_ASFLAGS) -c $$(@D)/kernel-$(1)/symbols0.S -o $$(@D)/kernel-$(1)/symbols0.o
+	$$(Q)$$(CROSS_CXX) $$(KERNEL_LDFLAGS) $$(kernel_objects_$(1)) $$(@D)/kernel-$(1)/symbols0.o \
 	  -o $$(@D)/kernel-$(1)/first.elf
 	$$(Q)$$(PYTHON) kernel/symbols.py --nm $$(TOOLPREFIX)nm $$(@D)/kernel-$(1)/first.elf > $$(@D)/kernel-$(1)/symbols.S
-	$$(Q)$$(TOOLPREFIX)gcc $$(KERNEL_ASFLAGS) -c $$(@D)/kernel-$(1)/symbols.S -o $$(@D)/kernel-$(1)/symbols.o
-	$$(Q)$$(TOOLPREFIX)g++ $$(KERNEL_LDFLAGS) $$(kernel_objects_$(1)) $$(@D)/kernel-$(1)/symbols.o -o $$@
+	$$(Q)$$(CROSS_CC) $$(KERNEL_ASFLAGS) -c $$(@D)/kernel-$(1)/symbols.S -o $$(@D)/kernel-$(1)/symbols.o
+	$$(Q)$$(CROSS_CXX) $$(KERNEL_LDFLAGS) $$(kernel_objects_$(1)) $$(@D)/kernel-$(1)/symbols.o -o $$@
 	$$(Q)$$(PYTHON) kernel/symbols.py --nm $$(TOOLPREFIX)nm $$@ | cmp - $$(@D)/kernel-$(1)/symbols.S
 
 -include $$(patsubst %.o,%.d,$$(kernel_objects_$(1)))

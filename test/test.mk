@@ -19,11 +19,11 @@ GUEST_CXXFLAGS = -std=c++23 $(HOST_OPTIMIZE) -pthread -DFAULTLINE_CHECK_LOCK_RAN
 $(BUILD)/guest/%.o: %.cpp
 	@echo "  CXX  $< (guest)"
 	@mkdir -p $(@D)
-	$(Q)$(TOOLPREFIX)g++ $(GUEST_CXXFLAGS) $(optimize_case) $(include_standard) -c $< -o $@
+	$(Q)$(CROSS_CXX) $(GUEST_CXXFLAGS) $(optimize_case) $(include_standard) -c $< -o $@
 
 GUEST_STANDARD := $(BUILD)/guest/standard.hpp
 $(eval $(call precompiled_header,$(GUEST_STANDARD),test/host/standard.hpp,\
-  $$(TOOLPREFIX)g++ $$(GUEST_CXXFLAGS) $$(HOST_CASE_OPTIMIZE)))
+  $$(CROSS_CXX) $$(GUEST_CXXFLAGS) $$(HOST_CASE_OPTIMIZE)))
 GUEST_CASE_OBJECTS := $(HOST_CASE_SOURCES:%.cpp=$(BUILD)/guest/%.o)
 $(GUEST_CASE_OBJECTS): $(GUEST_STANDARD).gch
 $(GUEST_CASE_OBJECTS): include_standard = -include $(GUEST_STANDARD)
@@ -32,7 +32,7 @@ $(BUILD)/guest/test/host/main.o $(BUILD)/guest/test/host/cases/%.o: optimize_cas
 
 $(GUEST_MM_TEST): $(GUEST_MM_TEST_OBJECTS)
 	@echo "  LINK $@"
-	$(Q)$(TOOLPREFIX)g++ -static -pthread -s $^ -o $@
+	$(Q)$(CROSS_CXX) -static -pthread -s $^ -o $@
 
 -include $(GUEST_MM_TEST_OBJECTS:.o=.d)
 
@@ -79,9 +79,9 @@ compile_commands.json: test/compile_commands.py $(COMPILED_KERNEL) $(USER_C_SOUR
   $(USER_SHELL_SOURCES) $(HOST_TEST_SOURCES) $(MAKEFILE_LIST) | $(KERNEL_INCLUDE)/gnu/stubs-lp64.h
 	@echo "  JSON $@"
 	$(Q)$(PYTHON) test/compile_commands.py --output $@ \
-	  --flags '$(TOOLPREFIX)g++ $(KERNEL_CPPFLAGS) $(KERNEL_CXXFLAGS) -DFAULTLINE_PAGER_LAZY' $(COMPILED_KERNEL) \
-	  --flags '$(TOOLPREFIX)gcc $(USER_CFLAGS) $(USER_TARGET_FLAGS)' $(USER_C_SOURCES) \
-	  --flags '$(TOOLPREFIX)g++ $(USER_CXXFLAGS) $(USER_TARGET_FLAGS)' $(USER_CXX_SOURCES) $(USER_SHELL_SOURCES) \
+	  --flags '$(CROSS_CXX) $(KERNEL_CPPFLAGS) $(KERNEL_CXXFLAGS) -DFAULTLINE_PAGER_LAZY' $(COMPILED_KERNEL) \
+	  --flags '$(CROSS_CC) $(USER_CFLAGS) $(USER_TARGET_FLAGS)' $(USER_C_SOURCES) \
+	  --flags '$(CROSS_CXX) $(USER_CXXFLAGS) $(USER_TARGET_FLAGS)' $(USER_CXX_SOURCES) $(USER_SHELL_SOURCES) \
 	  --flags '$(HOSTCXX) $(HOST_TEST_FLAGS)' $(HOST_TEST_SOURCES)
 
 TIDIED := $(addprefix $(BUILD)/tidy/,$(COMPILED_KERNEL) $(USER_C_SOURCES) $(USER_CXX_SOURCES) $(USER_SHELL_SOURCES))

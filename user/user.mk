@@ -40,25 +40,25 @@ user: $(USER_PROGRAMS)
 $(BUILD)/user/obj/%.o: user/%.c user/user.mk
 	@mkdir -p $(@D)
 	@echo "  CC  $<"
-	$(Q)$(TOOLPREFIX)gcc $(USER_CFLAGS) $(USER_TARGET_FLAGS) -MMD -MP -c $< -o $@
+	$(Q)$(CROSS_CC) $(USER_CFLAGS) $(USER_TARGET_FLAGS) -MMD -MP -c $< -o $@
 
 $(BUILD)/user/obj/%.o: user/%.cpp user/user.mk
 	@mkdir -p $(@D)
 	@echo "  CXX  $<"
-	$(Q)$(TOOLPREFIX)g++ $(USER_CXXFLAGS) $(if $(filter user/bin/%,$<),$(USER_BIN_CXXFLAGS)) $(USER_TARGET_FLAGS) \
+	$(Q)$(CROSS_CXX) $(USER_CXXFLAGS) $(if $(filter user/bin/%,$<),$(USER_BIN_CXXFLAGS)) $(USER_TARGET_FLAGS) \
 	  -MMD -MP -c $< -o $@
 
 # user_program NAME, OBJECTS, COMPILER: links the debug copy of one program.
 define user_program
 $(BUILD)/user/debug/$(1): $(2)
 	@mkdir -p $$(@D)
-	$$(Q)$$(TOOLPREFIX)$(3) $$(USER_LDFLAGS) $$^ -o $$@
+	$$(Q)$$($(3)) $$(USER_LDFLAGS) $$^ -o $$@
 endef
 $(foreach s,$(USER_C_SOURCES),$(eval \
-  $(call user_program,$(basename $(notdir $(s))),$(s:user/%.c=$(BUILD)/user/obj/%.o),gcc)))
+  $(call user_program,$(basename $(notdir $(s))),$(s:user/%.c=$(BUILD)/user/obj/%.o),CROSS_CC)))
 $(foreach s,$(USER_CXX_SOURCES),$(eval \
-  $(call user_program,$(basename $(notdir $(s))),$(s:user/%.cpp=$(BUILD)/user/obj/%.o),g++)))
-$(eval $(call user_program,sh,$(USER_SHELL_OBJECTS),g++))
+  $(call user_program,$(basename $(notdir $(s))),$(s:user/%.cpp=$(BUILD)/user/obj/%.o),CROSS_CXX)))
+$(eval $(call user_program,sh,$(USER_SHELL_OBJECTS),CROSS_CXX))
 
 $(BUILD)/user/debug/[: $(BUILD)/user/debug/test
 	$(Q)cp $< $@

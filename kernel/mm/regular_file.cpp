@@ -49,7 +49,8 @@ template <class Take, class Written>
 void for_each_written(VaRange piece, TlbBatch& batch, Take take, Written written) {
   constexpr std::uint64_t kChunk = TlbBatch::kMostHeld * kPageSize;
   for (Va at = piece.start(); at < piece.end();) {
-    const VaRange chunk(at, std::min(piece.end(), at + kChunk));
+    const VaRange chunk(at,
+                        at + std::min<std::uint64_t>(kChunk, static_cast<std::uint64_t>(piece.end() - at)));
     const std::uint64_t dirty = take(chunk);
     // Before the fence would be too early: another thread could write the page and call it clean, and then a
     // hart that remembers the entry write to it once more.

@@ -146,7 +146,7 @@ class GradeTest(unittest.TestCase):
                                   capture_output=True, text=True, check=False)
 
     def test_no_matching_test_is_an_error(self):
-        self.assertEqual(self.grade("--only", "no such test").returncode, 2)
+        self.assertEqual(self.grade("--only", "no-such-test").returncode, 2)
 
     def test_a_failing_host_program_fails_the_grade(self):
         with tempfile.TemporaryDirectory() as directory:
