@@ -41,8 +41,8 @@ void start_system(void*) {
 
 void print_banner() {
   print("faultline: {} pager, {} of {} harts, {} MiB of memory, {} interrupts between harts\n",
-        kSystemPagerName, online_harts().count(), hart_count(), (memory::total_frames() * kPageSize) >> 20,
-        shootdown::has_registers() ? "direct" : "firmware");
+        SystemPager::kTraits.name, online_harts().count(), hart_count(),
+        (memory::total_frames() * kPageSize) >> 20, shootdown::has_registers() ? "direct" : "firmware");
 }
 
 }  // namespace
