@@ -9,11 +9,12 @@
 #? make grade-on DIST=trixie     the same in a fresh root of another Debian; needs root
 #? make soak         random load in the guest, SECONDS=1200
 #? make bench        cost of memory operations in instructions, beside Linux's
+#? make compare      the same of several pagers, with faults and frames; PAGER=lazy,eager for some of them
 #? make check-format, make tidy, make compile_commands.json     for the source and its editors
 #? make clean        remove BUILD
 #?
 #? BUILD=build       where everything built goes
-#? PAGER=lazy        the kernel's memory policy: lazy or eager
+#? PAGER=lazy        the kernel's memory policy: @PAGERS@
 #? CPUS=4 MEM=512M   the emulated machine
 #? EXTRA=            more files for the image's /bin (static Linux/RISC-V programs)
 #? QEMUEXTRA=        more flags for QEMU
@@ -26,8 +27,13 @@
 #
 # The default goal is `all`, not `help`: a plain `make` in an editor or a shell should compile and show errors.
 
+# What PAGER may be: kernel/mm/pagers.hpp lists the classes. Here as lazy=LazyPager and so on.
+PAGERS_AND_CLASSES := $(shell grep -oE 'ROW\([A-Z][A-Za-z]*\)' kernel/mm/pagers.hpp | sed 's/ROW(\(\(.*\)Pager\))/\L\2\E=\1/')
+PAGERS := $(foreach pair,$(PAGERS_AND_CLASSES),$(firstword $(subst =, ,$(pair))))
+pager_class = $(patsubst $(1)=%,%,$(filter $(1)=%,$(PAGERS_AND_CLASSES)))
+
 BUILD ?= build
-PAGER ?= lazy
+PAGER ?= $(firstword $(PAGERS))
 CPUS ?= 4
 MEM ?= 512M
 BIOS ?= default
@@ -36,6 +42,9 @@ QEMUEXTRA ?=
 V ?= 0
 WERROR ?= 1
 
+comma := ,
+empty :=
+space := $(empty) $(empty)
 WARNINGS_ARE_ERRORS := $(if $(filter-out 0,$(WERROR)),-Werror)
 Q := $(if $(filter-out 0,$(V)),,@)
 
@@ -115,8 +124,10 @@ goals_after_first: $(first_goals)
 
 else
 
-ifeq ($(filter $(PAGER),lazy eager),)
-$(error PAGER=$(PAGER): expected lazy or eager)
+# `make compare` takes several, PAGER=lazy,eager, and without the variable all.
+COMPARED := $(if $(filter file,$(origin PAGER)),$(PAGERS),$(subst $(comma), ,$(PAGER)))
+ifneq ($(filter-out $(PAGERS),$(if $(filter compare,$(MAKECMDGOALS)),$(COMPARED),$(PAGER))),)
+$(error PAGER=$(PAGER): expected one of: $(PAGERS))
 endif
 
 # $(call need,TOOL): its name if it is installed, else one line that says what to do. The variables below are
@@ -239,6 +250,6 @@ $(GDB_INIT): .gdbinit.tmpl $(GDB_INIT).settings
 
 .PHONY: help
 help:
-	@sed -n 's/^#? \{0,1\}//p' $(filter %Makefile %.mk,$(MAKEFILE_LIST))
+	@sed -n -e 's/@PAGERS@/$(PAGERS)/' -e 's/^#? \{0,1\}//p' $(filter %Makefile %.mk,$(MAKEFILE_LIST))
 
 endif

@@ -2,7 +2,7 @@
 #
 #? CHECK_LOCKS=0     1: a kernel that checks the order of its locks (kernel/lib/lock_rank.hpp); also for make grade
 #
-# The portable core (MM_SRCS) is compiled once for both pagers here, and by test/host for the host: the pager
+# The portable core (MM_SRCS) is compiled once for all pagers here, and by test/host for the host: the pager
 # is chosen where the kernel instantiates it, never inside the core. So is all else that knows of no process; what does
 # (PAGER_SRCS) is compiled once for each pager, and proc/system_pager.hpp lets nothing else name one.
 
@@ -90,10 +90,10 @@ endef
 CHECK_FLAGS := -DFAULTLINE_CHECK_LOCK_RANKS
 $(eval $(call kernel_object_rules,$(BUILD)/kernel,))
 $(eval $(call kernel_object_rules,$(BUILD)/kernel-checked,$(CHECK_FLAGS)))
-$(eval $(call kernel_rules,lazy,-DFAULTLINE_PAGER_LAZY,$(BUILD)/kernel))
-$(eval $(call kernel_rules,eager,-DFAULTLINE_PAGER_EAGER,$(BUILD)/kernel))
-$(eval $(call kernel_rules,lazy-checked,-DFAULTLINE_PAGER_LAZY $(CHECK_FLAGS),$(BUILD)/kernel-checked))
-$(eval $(call kernel_rules,eager-checked,-DFAULTLINE_PAGER_EAGER $(CHECK_FLAGS),$(BUILD)/kernel-checked))
+$(foreach pager,$(PAGERS),\
+  $(eval $(call kernel_rules,$(pager),-DFAULTLINE_PAGER=$(call pager_class,$(pager)),$(BUILD)/kernel))\
+  $(eval $(call kernel_rules,$(pager)-checked,-DFAULTLINE_PAGER=$(call pager_class,$(pager)) $(CHECK_FLAGS),\
+    $(BUILD)/kernel-checked)))
 
 .PHONY: kernel
 kernel: $(KERNEL_ELF)

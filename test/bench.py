@@ -34,27 +34,57 @@ def table(ours, linux):
     return "\n".join(lines)
 
 
-def main():
-    parser = argparse.ArgumentParser(description="Compare the costs of memory operations with Linux's.")
-    parser.add_argument("--build", type=pathlib.Path, required=True)
-    parser.add_argument("--pager", default="lazy", choices=("lazy", "eager"))
-    parser.add_argument("--linux", type=pathlib.Path, required=True, help="mmbench's output on Linux")
-    arguments = parser.parse_args()
+def measure(build, pager):
+    """Runs mmbench on one hart: ({row: instructions}, page faults, frames in use at the shell's prompt)."""
+    log_path = build / f"bench-{pager}.log"
+    command = qemu_command(build / f"kernel-{pager}.elf", build / "fs.img", cpus=1, mem="1G", icount=True)
 
-    log_path = arguments.build / f"bench-{arguments.pager}.log"
-    command = qemu_command(arguments.build / f"kernel-{arguments.pager}.elf", arguments.build / "fs.img", cpus=1,
-                           mem="1G", icount=True)
+    def number(machine, file, name):
+        return int(re.search(rf"^{name}:? +(\d+)", machine.check(f"cat {file}"), re.MULTILINE)[1])
+
     with open(log_path, "w", encoding="utf-8") as log, Console(command, log) as machine:
         machine.wait_prompt()
+        used = number(machine, "/proc/meminfo", "MemTotal") - number(machine, "/proc/meminfo", "MemFree")
+        faults = number(machine, "/proc/vmstat", "fault_total")
         output = machine.check("cd /tmp; mmbench", limit=300)
+        faults = number(machine, "/proc/vmstat", "fault_total") - faults
         machine.poweroff()
+    if "BENCH done" not in output:
+        sys.exit(f"mmbench did not print its last line; see {log_path}")
+    return rows(output), faults, used // 4
+
+
+def compare(build, pagers):
+    """One table of several pagers as text."""
+    measured = [measure(build, pager) for pager in pagers]
+    lines = [f"{'':<32}" + "".join(f"{pager:>14}" for pager in pagers)]
+    for name in dict.fromkeys(name for found, _, _ in measured for name in found):
+        values = [found.get(name) for found, _, _ in measured]
+        lines.append(f"{name:<32}" + "".join(f"{'-' if value is None else f'{value:.1f}':>14}" for value in values))
+    for title, column in (("page faults of mmbench", 1), ("frames in use at the prompt", 2)):
+        lines.append(f"{title:<32}" + "".join(f"{result[column]:>14}" for result in measured))
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Compare the costs of memory operations, with Linux's or of pagers.")
+    parser.add_argument("--build", type=pathlib.Path, required=True)
+    parser.add_argument("--pager", required=True, help="one, or with --compare several: lazy,eager")
+    parser.add_argument("--linux", type=pathlib.Path, help="mmbench's output on Linux")
+    parser.add_argument("--compare", action="store_true", help="the pagers with one another instead of with Linux")
+    arguments = parser.parse_args()
+
+    if arguments.compare:
+        print("Instructions per operation, one hart")
+        print(compare(arguments.build, arguments.pager.split(",")))
+        return
+    ours, _, _ = measure(arguments.build, arguments.pager)
     linux = rows(arguments.linux.read_text())
-    ours = rows(output)
     print(f"Instructions per operation, one hart, PAGER={arguments.pager}")
     print(table(ours, linux))
     missing = [name for name in linux if ours.get(name) is None]
-    if missing or "BENCH done" not in output:
-        sys.exit(f"mmbench did not print {', '.join(missing) or 'its last line'}; see {log_path}")
+    if missing:
+        sys.exit(f"mmbench did not print {', '.join(missing)}; see {arguments.build}/bench-{arguments.pager}.log")
 
 
 if __name__ == "__main__":

@@ -36,12 +36,12 @@ $(GUEST_MM_TEST): $(GUEST_MM_TEST_OBJECTS)
 
 -include $(GUEST_MM_TEST_OBJECTS:.o=.d)
 
-KERNELS := $(BUILD)/kernel-lazy$(KERNEL_SUFFIX).elf $(BUILD)/kernel-eager$(KERNEL_SUFFIX).elf
+KERNELS := $(PAGERS:%=$(BUILD)/kernel-%$(KERNEL_SUFFIX).elf)
 
 # What the tests read of the build's choices.
-test_environment = KERNEL_SUFFIX=$(KERNEL_SUFFIX) TOOLPREFIX=$(TOOLPREFIX) BIOS=$(BIOS) PYTHONDONTWRITEBYTECODE=1
+test_environment = PAGERS="$(PAGERS)" KERNEL_SUFFIX=$(KERNEL_SUFFIX) TOOLPREFIX=$(TOOLPREFIX) BIOS=$(BIOS) PYTHONDONTWRITEBYTECODE=1
 
-.PHONY: grade grade-on soak bench
+.PHONY: grade grade-on soak bench compare
 grade: $(KERNELS) $(FS_IMAGE) $(HOST_TESTS) $(GUEST_MM_TEST) user-host
 	$(Q)$(test_environment) $(PYTHON) test/grade.py --build $(BUILD) $(HOST_TESTS:%=--host %) \
 	  $(if $(ONLY),--only '$(ONLY)') $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS))
@@ -58,6 +58,9 @@ soak: $(KERNELS) $(FS_IMAGE)
 bench: $(KERNEL_ELF) $(FS_IMAGE)
 	$(Q)$(test_environment) $(PYTHON) test/bench.py --build $(BUILD) --pager $(PAGER) \
 	  --linux test/bench/linux-6.1.txt
+
+compare: $(COMPARED:%=$(BUILD)/kernel-%.elf) $(FS_IMAGE)
+	$(Q)$(test_environment) $(PYTHON) test/bench.py --build $(BUILD) --compare --pager $(subst $(space),$(comma),$(COMPARED))
 
 # --- Style -----------------------------------------------------------------------------------------------------
 
@@ -79,7 +82,7 @@ compile_commands.json: test/compile_commands.py $(COMPILED_KERNEL) $(USER_C_SOUR
   $(USER_SHELL_SOURCES) $(HOST_TEST_SOURCES) $(MAKEFILE_LIST) | $(KERNEL_INCLUDE)/gnu/stubs-lp64.h
 	@echo "  JSON $@"
 	$(Q)$(PYTHON) test/compile_commands.py --output $@ \
-	  --flags '$(CROSS_CXX) $(KERNEL_CPPFLAGS) $(KERNEL_CXXFLAGS) -DFAULTLINE_PAGER_LAZY' $(COMPILED_KERNEL) \
+	  --flags '$(CROSS_CXX) $(KERNEL_CPPFLAGS) $(KERNEL_CXXFLAGS) -DFAULTLINE_PAGER=$(call pager_class,$(firstword $(PAGERS)))' $(COMPILED_KERNEL) \
 	  --flags '$(CROSS_CC) $(USER_CFLAGS) $(USER_TARGET_FLAGS)' $(USER_C_SOURCES) \
 	  --flags '$(CROSS_CXX) $(USER_CXXFLAGS) $(USER_TARGET_FLAGS)' $(USER_CXX_SOURCES) $(USER_SHELL_SOURCES) \
 	  --flags '$(HOSTCXX) $(HOST_TEST_FLAGS)' $(HOST_TEST_SOURCES)

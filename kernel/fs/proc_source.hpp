@@ -12,6 +12,7 @@
 #include "kernel/lib/ref.hpp"
 #include "kernel/lib/result.hpp"
 #include "kernel/mm/address.hpp"
+#include "kernel/mm/pager.hpp"
 #include "kernel/mm/permission.hpp"
 
 namespace faultline {
@@ -119,6 +120,8 @@ class ProcSource {
   };
   /// Nothing past the last hart.
   virtual std::optional<HartReport> hart(std::uint32_t index) = 0;
+  /// What the kernel's memory policy promises.
+  virtual PagerTraits pager() = 0;
 
  protected:
   ~ProcSource() = default;

@@ -57,10 +57,12 @@ inline void prepare_execution(const VmArea& area) noexcept {
 /// A frame of the space's own: a private copy of a file's page, or what a page source delivers.
 [[nodiscard]] Result<> load_private(const EntryRef& entry, const VmArea& area);
 
-/// Anonymous memory: zeroes. What is only read needs no frame of its own. Always inline: it is the whole of
-/// the most frequent fault, and a call of its own would cost 25 of that fault's 1,000 instructions.
-[[nodiscard, gnu::always_inline]] inline Result<> load_zeroes(const EntryRef& entry, const VmArea& area,
-                                                              Access access) {
+/// Anonymous memory: zeroes. What is only read needs no frame of its own. `allocate` is Frame::allocate for a
+/// page that is not worth reclaiming others. Always inline: it is the whole of the most frequent fault, and a
+/// call of its own would cost 25 of that fault's 1,000 instructions.
+[[nodiscard, gnu::always_inline]] inline Result<> load_zeroes(
+    const EntryRef& entry, const VmArea& area, Access access,
+    Result<Frame> (*allocate)(FrameContents) = allocate_or_reclaim) {
   if (access != Access::Write) {
     const LockedEntry locked = entry.lock();
     if (!locked.get().is_empty()) return {};
@@ -68,7 +70,7 @@ inline void prepare_execution(const VmArea& area) noexcept {
     count(Counter::ZeroPageMapped);
     return {};
   }
-  Frame frame = TRY(allocate_or_reclaim(FrameContents::Zeroed));
+  Frame frame = TRY(allocate(FrameContents::Zeroed));
   const LockedEntry locked = entry.lock();
   if (!locked.get().is_empty()) return {};
   locked.install(std::move(frame), area.permission(), 0, true);

@@ -15,6 +15,8 @@ namespace faultline {
 /// Members as the concept Pager says; comments tell what differs.
 class EagerPager : public AreaPager {
  public:
+  static constexpr PagerTraits kTraits{.name = "eager", .loads_in_mmap = true, .copies_in_fork = true};
+
   EagerPager() = default;
   EagerPager(EagerPager&&) noexcept = default;
   EagerPager& operator=(EagerPager&&) noexcept = default;

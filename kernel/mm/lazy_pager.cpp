@@ -80,22 +80,24 @@ Result<LazyPager> LazyPager::clone(Space& space) const {
   return copy;
 }
 
+Result<LazyPager> LazyPager::share_pages(PageTable& table, PageTable& child_table) {
+  // The areas first: truncation must find the child's before entries are copied to it.
+  LazyPager child = TRY(clone(child_table.space()));
+  Result<> shared;
+  {
+    TlbBatch batch(table.space());
+    for (const VmArea* area = areas_.first(); area != nullptr && shared; area = AreaIndex::next(*area))
+      shared = table.fork_into(child_table, area->range(), batch);
+  }
+  if (shared) return child;
+  child.clear(child_table);
+  return failure(shared.error());
+}
+
 Result<MmStruct<LazyPager>> LazyPager::write_protect_ptes(MmStruct<LazyPager>& parent) {
-  return parent.fork_with(
-      [](LazyPager& pager, PageTable& table, PageTable& child_table) -> Result<LazyPager> {
-        // The areas first: truncation must find the child's before entries are copied to it.
-        LazyPager child = TRY(pager.clone(child_table.space()));
-        Result<> shared;
-        {
-          TlbBatch batch(table.space());
-          for (const VmArea* area = pager.areas_.first(); area != nullptr && shared;
-               area = AreaIndex::next(*area))
-            shared = table.fork_into(child_table, area->range(), batch);
-        }
-        if (shared) return child;
-        child.clear(child_table);
-        return failure(shared.error());
-      });
+  return parent.fork_with([](LazyPager& pager, PageTable& table, PageTable& child_table) {
+    return pager.share_pages(table, child_table);
+  });
 }
 
 }  // namespace faultline

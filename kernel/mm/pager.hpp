@@ -57,6 +57,14 @@ enum class Advice : std::uint8_t {
 template <class P>
 class MmStruct;
 
+/// What a program, or a test, may expect of a policy.
+struct PagerTraits {
+  const char* name;                  // as in PAGER=name
+  bool loads_in_mmap = false;        // no access faults afterwards, and mmap reports what a fault would
+  bool may_load_neighbours = false;  // a fault may make other pages of anonymous memory present
+  bool copies_in_fork = false;       // private pages are nobody else's at any time
+};
+
 /// Which of the two forms of fork, below, a policy has.
 template <class P>
 concept ForksByCopying = requires(P pager, PageTable& table) {
@@ -128,6 +136,9 @@ concept ForksByWriteProtection = requires {
 ///
 /// forbid_write(range)
 ///   makes protect refuse write rights on what is mapped there (AccessDenied).
+///
+/// kTraits
+///   what is particular to the policy.
 template <class P>
 concept Pager =
     std::default_initializable<P> && std::movable<P> && (ForksByCopying<P> || ForksByWriteProtection<P>) &&
@@ -152,6 +163,7 @@ concept Pager =
       { pager.forbid_write(range) } -> std::same_as<void>;
       { pager.synchronize(table, range) } -> std::same_as<Result<>>;
       { constant.areas() } -> std::same_as<const AreaIndex&>;
+      { P::kTraits } -> std::same_as<const PagerTraits&>;
     };
 
 }  // namespace faultline

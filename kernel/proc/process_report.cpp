@@ -131,6 +131,7 @@ class Source final : public ProcSource {
   }
   std::optional<SlabReport> slab_class(std::size_t index) override;
   std::optional<HartReport> hart(std::uint32_t index) override;
+  PagerTraits pager() override { return SystemPager::kTraits; }
 };
 
 Result<ProcessReport> Source::process(ProcessId id) {

@@ -46,7 +46,7 @@ void start_system(void*) {
 
 void print_banner() {
   print("faultline: {} pager, {} of {} hart{}, {} MiB of memory, {} interrupts between harts\n",
-        kSystemPagerName, online_harts().count(), hart_count(), hart_count() == 1 ? "" : "s",
+        SystemPager::kTraits.name, online_harts().count(), hart_count(), hart_count() == 1 ? "" : "s",
         (memory::total_frames() * kPageSize) >> 20, shootdown::has_registers() ? "direct" : "firmware");
 }
 

@@ -5,7 +5,7 @@ import pathlib
 import subprocess
 
 from guest.console import END_OF_FILE, INTERRUPT, Console, GuestError
-from guest.suite import REPOSITORY, panics, parameters
+from guest.suite import PAGERS, REPOSITORY, panics, parameters
 
 
 def busy_loop_interrupted(machine):
@@ -18,7 +18,7 @@ def busy_loop_interrupted(machine):
     assert status == "130", f"a command ended by Ctrl-C leaves status {status}"
 
 
-@parameters(cpus=[1, 2, 4, 8], mem=["64M", "1G"], pager=["lazy", "eager"])
+@parameters(cpus=[1, 2, 4, 8], mem=["64M", "1G"], pager=PAGERS)
 def test_shell(guest, cpus, mem, pager):
     """Boots to a shell with pipes, redirection, background jobs, Ctrl-C and Ctrl-D, and powers off with a clean disk"""
     machine, disk = guest.boot_writable(cpus=cpus, mem=mem, pager=pager)

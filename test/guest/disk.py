@@ -8,7 +8,7 @@ import socket
 import subprocess
 
 from guest.console import file_system_errors, repair
-from guest.suite import parameters
+from guest.suite import PAGERS, parameters
 
 
 def test_no_disk(guest):
@@ -75,7 +75,7 @@ def test_what_was_written_is_there(guest):
     assert debugfs("cat /root/sh") == (guest.build / "user" / "bin" / "sh").read_bytes()
     assert b"numbers" in debugfs("stat /root/a/link")
 
-    machine = guest.boot(cpus=1, pager="eager", disk=disk, snapshot=False)
+    machine = guest.boot(cpus=1, pager=PAGERS[-1], disk=disk, snapshot=False)
     assert machine.check("cat /root/a/link | wc -l").split() == ["20000"]
     machine.check("rm -r /root/a /root/sh")
     guest.power_off_clean(machine, disk)

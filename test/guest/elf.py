@@ -2,7 +2,7 @@
 
 import struct
 
-from guest.suite import parameters
+from guest.suite import PAGERS, parameters
 
 PAGE = 4096
 BASE = 0x10000
@@ -120,7 +120,7 @@ def boot_with(guest, files, **options):
     return guest.boot(disk=guest.make_image(extra=paths), cpus=2, **options)
 
 
-@parameters(pager=["lazy", "eager"])
+@parameters(pager=PAGERS)
 def test_hostile_executables(guest, pager):
     """A lying executable fails to start or is killed by a signal; the shell and the kernel go on"""
     files = hostile()

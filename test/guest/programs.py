@@ -2,25 +2,24 @@
 
 import re
 
-from guest.suite import REPOSITORY, parameters
+from guest.suite import PAGERS, REPOSITORY, parameters
 
-# Options of one program; all take the seed, and are told of the policy that maps everything at once.
+# Options of one program; all take the seed.
 OPTIONS = {"test_fuzz_syscalls": ["--seconds=3"], "test_files": ["--fill"]}
 
 PROGRAMS = sorted(source.stem for source in (REPOSITORY / "user" / "tests").glob("test_*.c*"))
 
 
-def command(guest, program, pager):
+def command(guest, program):
     """How a test program is called."""
-    words = [program, f"--seed={guest.seed}", *OPTIONS.get(program, [])]
-    return " ".join(words + (["--eager"] if pager == "eager" else []))
+    return " ".join([program, f"--seed={guest.seed}", *OPTIONS.get(program, [])])
 
 
-@parameters(pager=["lazy", "eager"], program=PROGRAMS)
+@parameters(pager=PAGERS, program=PROGRAMS)
 def test_tap(guest, pager, program):
     """The test program passes on four harts, leaves a clean disk and no message from the kernel"""
     machine, disk = guest.boot_writable(cpus=4, mem="256M", pager=pager)
-    guest.tap(machine, command(guest, program, pager))
+    guest.tap(machine, command(guest, program))
     guest.power_off_clean(machine, disk)
 
 
@@ -28,7 +27,7 @@ def test_tap(guest, pager, program):
 def test_tap_on_one_hart(guest, program):
     """The test programs about several harts also pass where there is one, in 64 MiB"""
     machine = guest.boot(cpus=1, mem="64M")
-    guest.tap(machine, command(guest, program, "lazy"))
+    guest.tap(machine, command(guest, program))
     machine.poweroff()
 
 
@@ -45,7 +44,7 @@ def test_demonstrations(guest):
 
 def test_memory_core(guest):
     """The host tests of the memory core, built for RISC-V, pass as an ordinary program of the kernel they test"""
-    # Each simulated machine reserves memory for a few gigabytes of frames; an eager kernel would have to provide them.
+    # Each simulated machine reserves memory for a few gigabytes of frames; a pager that loads in mmap would have to provide them.
     image = guest.make_image(extra=[guest.build / "guest" / "mm_test"])
     machine = guest.boot(cpus=4, mem="1G", pager="lazy", disk=image)
     output = machine.check("mm_test --no-colors=true", limit=600)

@@ -2,7 +2,7 @@
 
 import re
 
-from guest.suite import parameters
+from guest.suite import PAGERS, parameters
 
 NONSENSE = [
     "nosuchcommand", "/", "/etc/motd", "cat /nosuchfile", "ls | nosuchcommand", ")(", "'", '"', "| |", "&& ||", ";;",
@@ -35,7 +35,7 @@ def test_a_process_that_faults_dies_alone(guest):
     machine.poweroff()
 
 
-@parameters(pager=["lazy", "eager"])
+@parameters(pager=PAGERS)
 def test_memory_exhaustion(guest, pager):
     """A program that takes all memory gets ENOMEM or is killed; the shell lives and the memory comes back"""
     machine = guest.boot(cpus=2, mem="64M", pager=pager)

@@ -16,6 +16,8 @@ import sys
 from guest.console import Console, GuestError, file_system_errors, private_copy, qemu_command
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+# The kernels there are, one for each pager; the makefile says which.
+PAGERS = os.environ.get("PAGERS", "lazy").split()
 
 
 def parameters(**axes):

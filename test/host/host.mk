@@ -8,7 +8,6 @@
 #? make fuzz SECONDS=60, make mutants, make bench-host     the memory core further
 
 SAN ?=
-comma := ,
 
 # Each choice of sanitizers has its own objects.
 HOST_BUILD := $(BUILD)/host$(if $(SAN),-$(subst $(comma),-,$(SAN)))

@@ -1,8 +1,9 @@
 #include "test/host/space.hpp"
 
 namespace faultline {
-template class MmStruct<EagerPager>;
-template class MmStruct<LazyPager>;
+#define INSTANTIATE(P) template class MmStruct<P>
+FAULTLINE_PAGERS(INSTANTIATE, ;);
+#undef INSTANTIATE
 }  // namespace faultline
 
 namespace faultline::sim {
@@ -41,9 +42,10 @@ std::string snapshot(World& world, const AreaIndex& areas, const PageTable& tabl
   return text(world.frames_used(), " frames, ", world.objects_used(), " objects\n", layout(areas, table));
 }
 
-template class Process<EagerPager>;
-template class Process<LazyPager>;
-template class Child<EagerPager>;
-template class Child<LazyPager>;
+#define INSTANTIATE(P)       \
+  template class Process<P>; \
+  template class Child<P>
+FAULTLINE_PAGERS(INSTANTIATE, ;);
+#undef INSTANTIATE
 
 }  // namespace faultline::sim

@@ -3,11 +3,15 @@
 
 #include <string>
 
-#include "kernel/mm/eager_pager.hpp"
-#include "kernel/mm/lazy_pager.hpp"
 #include "kernel/mm/mm_struct.hpp"
+#include "kernel/mm/pagers.hpp"
 #include "test/host/memory_file.hpp"
 #include "test/host/world.hpp"
+
+// The pagers, for TEST_CASE_TEMPLATE.
+#define ITSELF(P) P
+#define COMMA ,
+#define EVERY_PAGER FAULTLINE_PAGERS(ITSELF, COMMA)
 
 namespace faultline::sim {
 
@@ -103,14 +107,16 @@ class Child {
 };
 
 // Instantiated once, in space.cpp, rather than by each file of cases.
-extern template class Process<EagerPager>;
-extern template class Process<LazyPager>;
-extern template class Child<EagerPager>;
-extern template class Child<LazyPager>;
+#define DECLARE(P)                  \
+  extern template class Process<P>; \
+  extern template class Child<P>
+FAULTLINE_PAGERS(DECLARE, ;);
+#undef DECLARE
 
 }  // namespace faultline::sim
 
 namespace faultline {
-extern template class MmStruct<EagerPager>;
-extern template class MmStruct<LazyPager>;
+#define DECLARE(P) extern template class MmStruct<P>
+FAULTLINE_PAGERS(DECLARE, ;);
+#undef DECLARE
 }  // namespace faultline

@@ -153,7 +153,7 @@ static void descend(char* page, int depth, int last) {
 }
 
 TEST(chain, "in a chain of 100 forks each process keeps its own version of a page") {
-  descend(map_anonymous(1), 0, tap_eager() ? 20 : 100);
+  descend(map_anonymous(1), 0, tap_copies_in_fork() ? 20 : 100);
 }
 
 TEST(mprotect_round_trip,

@@ -22,13 +22,13 @@ static uint64_t frame_in_child(char* page, bool write_first) {
   return frame;
 }
 
-TEST(fork_shares, "fork shares the frames of a lazy space and copies those of an eager one") {
+TEST(fork_shares, "fork shares the frames, unless the pager copies them there") {
   require_pagemap(true);
   char* page = map_anonymous(1);
   page[0] = 'p';
   uint64_t frame = page_frame(page);
   CHECK(frame != 0);
-  CHECK_EQ(frame_in_child(page, false) == frame, !tap_eager());
+  CHECK_EQ(frame_in_child(page, false) == frame, !tap_copies_in_fork());
   CHECK(frame_in_child(page, true) != frame);
   CHECK_EQ(page[0], 'p');
   CHECK_EQ(page[1], 0);

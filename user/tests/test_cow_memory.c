@@ -110,7 +110,7 @@ TEST(moved, "a shared page moved by mremap is still copied when written") {
 }
 
 TEST(sparse, "fork of a large sparse space shares what is there and leaves the holes empty") {
-  size_t pages = (tap_eager() ? (size_t)4 << 20 : (size_t)1 << 30) / page_size, step = pages / 32;
+  size_t pages = (tap_loads_in_mmap() ? (size_t)4 << 20 : (size_t)1 << 30) / page_size, step = pages / 32;
   char* area = map_anonymous(pages);
   for (size_t i = 0; i < pages; i += step) area[i * page_size] = 'p';
   pid_t child = tap_fork();

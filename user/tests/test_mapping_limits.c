@@ -15,7 +15,7 @@ TEST(more_than_memory, "writable memory beyond all there is is ENOMEM; a reserva
   if (tap_emulated()) SKIP("the emulator's machine decides");
   CHECK_ERR(mmap(NULL, 100 * GIB, RW, ANONYMOUS, -1, 0), ENOMEM);
   CHECK_ERR(mmap(NULL, 100 * GIB, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0), ENOMEM);
-  if (!tap_eager()) CHECK_OK(mmap(NULL, 100 * GIB, RW, ANONYMOUS | MAP_NORESERVE, -1, 0));
+  if (!tap_loads_in_mmap()) CHECK_OK(mmap(NULL, 100 * GIB, RW, ANONYMOUS | MAP_NORESERVE, -1, 0));
   char* reserved = (char*)mmap(NULL, 64 * GIB, PROT_NONE, ANONYMOUS, -1, 0);
   REQUIRE(reserved != MAP_FAILED);
   CHECK_ERR(mprotect(reserved, 64 * GIB, RW), ENOMEM);
@@ -194,7 +194,7 @@ TEST(under_the_stack, "the stack ends in SIGSEGV before it reaches what is mappe
   action.sa_flags = SA_SIGINFO | SA_ONSTACK;
   REQUIRE(sigaction(SIGSEGV, &action, NULL) == 0);
   char here;
-  size_t distance = tap_eager() ? MIB + MIB / 8 : 3 * MIB;
+  size_t distance = tap_loads_in_mmap() ? MIB + MIB / 8 : 3 * MIB;
   char* below = (char*)(((uintptr_t)&here - distance) & ~(uintptr_t)(page_size - 1));
   REQUIRE(mmap(below, page_size, RW, ANONYMOUS | MAP_FIXED, -1, 0) == below);
   memset(below, 0x5a, page_size);

@@ -198,7 +198,7 @@ TEST(remap_fixed, "mremap to a fixed place replaces what was there and keeps the
 }
 
 TEST(remap_large, "a large sparse area is moved without touching the pages that are not there") {
-  size_t pages = tap_eager() ? 512 : 65536;
+  size_t pages = tap_loads_in_mmap() ? 512 : 65536;
   char* area = map_anonymous(pages);
   for (size_t i = 0; i < pages; i += pages / 16) area[i * page_size] = (char)('a' + i / (pages / 16));
   char* blocker = (char*)mmap(area + pages * page_size, page_size, PROT_NONE, ANONYMOUS, -1, 0);
@@ -270,7 +270,7 @@ TEST(discard, "MADV_DONTNEED makes private memory zero or the file's again, and 
 }
 
 TEST(reservation, "a huge PROT_NONE reservation costs nothing and any part of it can be put to use") {
-  size_t pages = (tap_eager() ? (size_t)128 << 20 : (size_t)64 << 30) / page_size;
+  size_t pages = (tap_loads_in_mmap() ? (size_t)128 << 20 : (size_t)64 << 30) / page_size;
   fault_catch();
   char* area = map_pages(pages, PROT_NONE, ANONYMOUS | MAP_NORESERVE);
   CHECK_FAULT(access_read, area + pages / 3 * page_size, SIGSEGV, SEGV_ACCERR);

@@ -17,8 +17,7 @@ const Va kStart = va_at(0x1234'5000);
 
 TEST_SUITE_BEGIN("get_user_page and access_ok");
 
-TEST_CASE_TEMPLATE("get_user_page is the page in memory and what the mapping allows", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("get_user_page is the page in memory and what the mapping allows", P, EVERY_PAGER) {
   Process<P> process;
   REQUIRE(process.map(kStart, 2 * kPageSize).has_value());
   CHECK(process.write(kStart + 100, 42).has_value());
@@ -28,7 +27,7 @@ TEST_CASE_TEMPLATE("get_user_page is the page in memory and what the mapping all
   CHECK(page->permission == Permission::read_write());
 }
 
-TEST_CASE_TEMPLATE("get_user_page loads a page that was never touched", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("get_user_page loads a page that was never touched", P, EVERY_PAGER) {
   Process<P> process;
   Ref<MemoryFile> file = MemoryFile::with_pattern(2 * kPageSize);
   REQUIRE(process.map(kStart, 2 * kPageSize, Permission::read(), file.get()).has_value());
@@ -40,7 +39,7 @@ TEST_CASE_TEMPLATE("get_user_page loads a page that was never touched", P, LazyP
 }
 
 TEST_CASE_TEMPLATE("get_user_page is nothing where nothing is mapped or the mapping forbids the access", P,
-                   LazyPager, EagerPager) {
+                   EVERY_PAGER) {
   Process<P> process;
   REQUIRE(process.map(kStart, kPageSize, Permission::read()).has_value());
   REQUIRE(process.map(kStart + kPageSize, kPageSize, Permission::none()).has_value());
@@ -52,7 +51,7 @@ TEST_CASE_TEMPLATE("get_user_page is nothing where nothing is mapped or the mapp
   CHECK_FALSE(process.page(va_at(kUserEnd), Access::Read).has_value());
 }
 
-TEST_CASE_TEMPLATE("get_user_page for a write breaks copy-on-write first", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("get_user_page for a write breaks copy-on-write first", P, EVERY_PAGER) {
   Process<P> process;
   REQUIRE(process.map(kStart, kPageSize).has_value());
   CHECK(process.write(kStart, 1).has_value());
@@ -66,7 +65,7 @@ TEST_CASE_TEMPLATE("get_user_page for a write breaks copy-on-write first", P, La
   CHECK(child.read(kStart) == 1);
 }
 
-TEST_CASE_TEMPLATE("get_user_page for a write never yields the zero page", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("get_user_page for a write never yields the zero page", P, EVERY_PAGER) {
   Process<P> process;
   REQUIRE(process.map(kStart, kPageSize).has_value());
   CHECK(process.read(kStart) == 0);
@@ -77,7 +76,7 @@ TEST_CASE_TEMPLATE("get_user_page for a write never yields the zero page", P, La
   process.world.check_zero_page();
 }
 
-TEST_CASE_TEMPLATE("a pinned page stays in memory after it was unmapped", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("a pinned page stays in memory after it was unmapped", P, EVERY_PAGER) {
   Process<P> process;
   REQUIRE(process.map(kStart, kPageSize).has_value());
   CHECK(process.write(kStart, 77).has_value());
@@ -86,7 +85,7 @@ TEST_CASE_TEMPLATE("a pinned page stays in memory after it was unmapped", P, Laz
   CHECK(page->page.bytes()[0] == std::byte{77});
 }
 
-TEST_CASE_TEMPLATE("access_ok says what the mapping allows, at every byte of it", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("access_ok says what the mapping allows, at every byte of it", P, EVERY_PAGER) {
   Process<P> process;
   Va at = kStart;
   for (Permission permission : {Permission::none(), Permission::read(), Permission::read_write(),
@@ -104,7 +103,7 @@ TEST_CASE_TEMPLATE("access_ok says what the mapping allows, at every byte of it"
   CHECK_FALSE(process.mm.pager().access_ok(va_at(kUserEnd), Access::Read));
 }
 
-TEST_CASE_TEMPLATE("access_ok never loads a page", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("access_ok never loads a page", P, EVERY_PAGER) {
   Process<P> process;
   Ref<MemoryFile> file = MemoryFile::with_pattern(2 * kPageSize);
   REQUIRE(process.map(kStart, kPageSize).has_value());
@@ -117,7 +116,7 @@ TEST_CASE_TEMPLATE("access_ok never loads a page", P, LazyPager, EagerPager) {
   CHECK(file->reads == reads);
 }
 
-TEST_CASE_TEMPLATE("access_ok of a range wants every byte of it", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("access_ok of a range wants every byte of it", P, EVERY_PAGER) {
   Process<P> process;
   REQUIRE(process.map(kStart, 2 * kPageSize).has_value());
   REQUIRE(process.map(kStart + 2 * kPageSize, kPageSize, Permission::read()).has_value());
@@ -138,8 +137,7 @@ TEST_SUITE_END();
 
 TEST_SUITE_BEGIN("MmStruct reaches user memory");
 
-TEST_CASE_TEMPLATE("copy_out and copy_in cross pages, load them and break copy-on-write", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("copy_out and copy_in cross pages, load them and break copy-on-write", P, EVERY_PAGER) {
   Process<P> process;
   REQUIRE(process.map(kStart, 4 * kPageSize).has_value());
   std::array<std::byte, 2 * kPageSize> sent, received{};
@@ -158,7 +156,7 @@ TEST_CASE_TEMPLATE("copy_out and copy_in cross pages, load them and break copy-o
   CHECK(child.read(to + 100) == static_cast<std::uint8_t>(sent[100]));
 }
 
-TEST_CASE_TEMPLATE("copies of objects, and zero_out", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("copies of objects, and zero_out", P, EVERY_PAGER) {
   Process<P> process;
   REQUIRE(process.map(kStart, 2 * kPageSize).has_value());
   const Va at = kStart + (kPageSize - 4);
@@ -169,7 +167,7 @@ TEST_CASE_TEMPLATE("copies of objects, and zero_out", P, LazyPager, EagerPager) 
   CHECK(process.mm.template copy_in<std::uint64_t>(at) == 0x1122'0000'0000'7788u);
 }
 
-TEST_CASE_TEMPLATE("a copy that any byte forbids is BadAddress", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("a copy that any byte forbids is BadAddress", P, EVERY_PAGER) {
   Process<P> process;
   REQUIRE(process.map(kStart, kPageSize).has_value());
   REQUIRE(process.map(kStart + kPageSize, kPageSize, Permission::read()).has_value());
@@ -185,8 +183,7 @@ TEST_CASE_TEMPLATE("a copy that any byte forbids is BadAddress", P, LazyPager, E
         KernelError::BadAddress);
 }
 
-TEST_CASE_TEMPLATE("a string is copied up to its end, on pages never touched before", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("a string is copied up to its end, on pages never touched before", P, EVERY_PAGER) {
   Process<P> process;
   Ref<MemoryFile> file = MemoryFile::with_pattern(2 * kPageSize);
   using namespace std::string_view_literals;
@@ -202,8 +199,7 @@ TEST_CASE_TEMPLATE("a string is copied up to its end, on pages never touched bef
   CHECK(process.mm.copy_string_in(buffer, va_at(0)).error() == KernelError::BadAddress);
 }
 
-TEST_CASE_TEMPLATE("get_user_page_and runs the function on the page, or is BadAddress", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("get_user_page_and runs the function on the page, or is BadAddress", P, EVERY_PAGER) {
   Process<P> process;
   REQUIRE(process.map(kStart, kPageSize).has_value());
   CHECK(process.mm

@@ -20,8 +20,8 @@ Result<VaRange> map_stack(Process<P>& process, Va start, std::uint64_t pages) {
 
 TEST_SUITE_BEGIN("area flags");
 
-TEST_CASE_TEMPLATE("advice over a hole is followed where something is mapped, then NotMapped", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("advice over a hole is followed where something is mapped, then NotMapped", P,
+                   EVERY_PAGER) {
   Process<P> process;
   for (std::uint64_t i : {0, 2}) {
     REQUIRE(process.map(kStart + i * kPageSize, kPageSize).has_value());
@@ -31,7 +31,7 @@ TEST_CASE_TEMPLATE("advice over a hole is followed where something is mapped, th
   for (std::uint64_t i : {0, 2}) CHECK(process.read(kStart + i * kPageSize) == 0);
 }
 
-TEST_CASE_TEMPLATE("locked pages are not dropped; what lies below them is", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("locked pages are not dropped; what lies below them is", P, EVERY_PAGER) {
   Process<P> process;
   REQUIRE(process.map(kStart, 3 * kPageSize).has_value());
   for (std::uint64_t i = 0; i < 3; ++i) CHECK(process.write(kStart + i * kPageSize, 7).has_value());
@@ -53,8 +53,7 @@ TEST_CASE_TEMPLATE("locked pages are not dropped; what lies below them is", P, L
   CHECK(process.mm.pager().areas().count() == 1);
 }
 
-TEST_CASE_TEMPLATE("fork leaves out what is not to be forked and wipes what is to be wiped", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("fork leaves out what is not to be forked and wipes what is to be wiped", P, EVERY_PAGER) {
   std::uint64_t pages = 4;
   SUBCASE("in a table that fork copies") {}
   SUBCASE("in a table that fork shares") { pages = 64; }
@@ -75,7 +74,7 @@ TEST_CASE_TEMPLATE("fork leaves out what is not to be forked and wipes what is t
 }
 
 TEST_CASE_TEMPLATE("a fault below an area that grows down makes it longer, up to its limit and the gap", P,
-                   LazyPager, EagerPager) {
+                   EVERY_PAGER) {
   Process<P> process;
   const std::uint64_t gap = kStackGuardGap / kPageSize;
   const Va stack = kStart + 3 * gap * kPageSize;
@@ -106,7 +105,7 @@ TEST_CASE_TEMPLATE("a fault below an area that grows down makes it longer, up to
   process.world.machine.check_coherence();
 }
 
-TEST_CASE_TEMPLATE("a stack that cannot grow for want of memory is as before", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("a stack that cannot grow for want of memory is as before", P, EVERY_PAGER) {
   Process<P> process;
   REQUIRE(map_stack(process, kStart, 2).has_value());
   CHECK(process.write(kStart, 7).has_value());
@@ -115,12 +114,11 @@ TEST_CASE_TEMPLATE("a stack that cannot grow for want of memory is as before", P
   const auto grown = process.write(kStart - 600 * kPageSize, 7);
   process.world.machine.fail_allocation(0);
   CHECK(grown.error() == KernelError::OutOfMemory);
-  if (std::is_same_v<P, EagerPager>) CHECK(process.snapshot() == before);
+  if (P::kTraits.loads_in_mmap) CHECK(process.snapshot() == before);
   CHECK(process.write(kStart - 600 * kPageSize, 7).has_value());
 }
 
-TEST_CASE_TEMPLATE("want of memory in a copy is OutOfMemory; a bad address is BadAddress", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("want of memory in a copy is OutOfMemory; a bad address is BadAddress", P, EVERY_PAGER) {
   Process<P> process;
   REQUIRE(map_stack(process, kStart, 1).has_value());
   process.world.machine.fail_allocation(1, true);
@@ -131,8 +129,7 @@ TEST_CASE_TEMPLATE("want of memory in a copy is OutOfMemory; a bad address is Ba
   CHECK(process.mm.copy_out(kStart - kPageSize, std::uint64_t{1}).has_value());
 }
 
-TEST_CASE_TEMPLATE("limits: what would exceed one is OutOfMemory, and nothing changes", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("limits: what would exceed one is OutOfMemory, and nothing changes", P, EVERY_PAGER) {
   Process<P> process;
   auto& mm = process.mm;
   const auto map = [&](std::uint64_t pages, Permission permission, MapFlags flags = {}) {
@@ -168,7 +165,7 @@ TEST_CASE_TEMPLATE("limits: what would exceed one is OutOfMemory, and nothing ch
 }
 
 TEST_CASE_TEMPLATE("a file of length zero is mapped where that is asked for, and has pages once it grows", P,
-                   LazyPager, EagerPager) {
+                   EVERY_PAGER) {
   Process<P> process;
   Ref<AnonymousFile> file = *make_ref<AnonymousFile>(0);
   MapFlags flags{.fixed = true, .sharing = Sharing::Shared};

@@ -23,13 +23,12 @@ Result<> move_heap_end(Scene<P>& scene, Va end) {
 
 TEST_SUITE_BEGIN("every allocation fails in turn");
 
-TEST_CASE_TEMPLATE("every allocation failing in turn in mmap of anonymous memory", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("every allocation failing in turn in mmap of anonymous memory", P, EVERY_PAGER) {
   const auto map = [](Scene<P>& scene) { return only_error(scene.map(kFar, 3 * kPageSize)); };
   CHECK(fail_in_turn<P>({.operation = map}) > 0);
 }
 
-TEST_CASE_TEMPLATE("every allocation failing in turn in mmap of a file, private and shared", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("every allocation failing in turn in mmap of a file, private and shared", P, EVERY_PAGER) {
   for (Sharing sharing : {Sharing::Private, Sharing::Shared}) {
     const auto map = [&](Scene<P>& scene) {
       return only_error(scene.map(kFar, 3 * kPageSize, Permission::read_write(), scene.unread_file.get(),
@@ -39,16 +38,14 @@ TEST_CASE_TEMPLATE("every allocation failing in turn in mmap of a file, private 
   }
 }
 
-TEST_CASE_TEMPLATE("every allocation failing in turn in mmap of shared anonymous memory", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("every allocation failing in turn in mmap of shared anonymous memory", P, EVERY_PAGER) {
   const auto map = [](Scene<P>& scene) {
     return only_error(scene.map(kFar, 3 * kPageSize, Permission::read_write(), nullptr, 0, Sharing::Shared));
   };
   CHECK(fail_in_turn<P>({.operation = map}) > 0);
 }
 
-TEST_CASE_TEMPLATE("every allocation failing in turn in mmap at a fixed place over others", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("every allocation failing in turn in mmap at a fixed place over others", P, EVERY_PAGER) {
   const VaRange place = pages_at(kStart + 2 * kPageSize, 3);
   for (std::uint64_t n = 1;; ++n) {
     Scene<P> scene;
@@ -75,20 +72,19 @@ TEST_CASE_TEMPLATE("every allocation failing in turn in mmap at a fixed place ov
   }
 }
 
-TEST_CASE_TEMPLATE("every allocation failing in turn in a munmap that splits a mapping", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("every allocation failing in turn in a munmap that splits a mapping", P, EVERY_PAGER) {
   const auto unmap = [](Scene<P>& scene) {
     return only_error(scene.mm.munmap(pages_at(kStart + 2 * kPageSize, 2)));
   };
   CHECK(fail_in_turn<P>({.operation = unmap}) > 0);
 }
 
-TEST_CASE_TEMPLATE("a munmap of a whole mapping needs no memory", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("a munmap of a whole mapping needs no memory", P, EVERY_PAGER) {
   const auto unmap = [](Scene<P>& scene) { return only_error(scene.unmap(kStart)); };
   CHECK(fail_in_turn<P>({.operation = unmap}) == 0);
 }
 
-TEST_CASE_TEMPLATE("every allocation failing in turn in a munmap after fork", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("every allocation failing in turn in a munmap after fork", P, EVERY_PAGER) {
   const auto unmap = [](Scene<P>& scene) {
     return only_error(scene.mm.munmap(pages_at(kStart + 2 * kPageSize, 2)));
   };
@@ -98,7 +94,7 @@ TEST_CASE_TEMPLATE("every allocation failing in turn in a munmap after fork", P,
         0);
 }
 
-TEST_CASE_TEMPLATE("every allocation failing in turn in protect", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("every allocation failing in turn in protect", P, EVERY_PAGER) {
   const auto protect = [](Scene<P>& scene) {
     return scene.mm.protect(pages_at(kStart + 2 * kPageSize, 2), Permission::read());
   };
@@ -106,7 +102,7 @@ TEST_CASE_TEMPLATE("every allocation failing in turn in protect", P, LazyPager, 
 }
 
 TEST_CASE_TEMPLATE("every allocation failing in turn in protect after fork, where shared tables are copied",
-                   P, LazyPager, EagerPager) {
+                   P, EVERY_PAGER) {
   const auto protect = [](Scene<P>& scene) {
     return scene.mm.protect(pages_at(kStart + kPageSize, kPages - 1), Permission::read());
   };
@@ -136,21 +132,21 @@ TEST_CASE(
   }
 }
 
-TEST_CASE_TEMPLATE("every allocation failing in turn in fork", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("every allocation failing in turn in fork", P, EVERY_PAGER) {
   const auto fork = [](Scene<P>& scene) { return only_error(scene.mm.fork()); };
   // The parent's tables may be marked as shared already, by it alone.
   const std::uint64_t failures = fail_in_turn<P>({.operation = fork, .changes_nothing = false});
   CHECK(failures > 3);  // three areas
 }
 
-TEST_CASE_TEMPLATE("every allocation failing in turn in brk that makes the heap", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("every allocation failing in turn in brk that makes the heap", P, EVERY_PAGER) {
   const auto prepare = [](Scene<P>& scene) { scene.mm.set_heap_start(kFar); };
   const auto grow = [](Scene<P>& scene) { return move_heap_end(scene, kFar + 3 * kPageSize); };
   CHECK(fail_in_turn<P>({.prepare = prepare, .operation = grow}) > 0);
 }
 
 TEST_CASE_TEMPLATE("every allocation failing in turn in brk that moves the end of a heap in use", P,
-                   LazyPager, EagerPager) {
+                   EVERY_PAGER) {
   const Va heap = va_at(kFar.value() - kPageSize);
   const auto prepare = [&](Scene<P>& scene) {
     scene.mm.set_heap_start(heap);
@@ -161,11 +157,10 @@ TEST_CASE_TEMPLATE("every allocation failing in turn in brk that moves the end o
   const auto kept = [&](Scene<P>& scene) { CHECK(scene.read(heap) == 5); };
   const std::uint64_t failures =
       fail_in_turn<P>({.prepare = prepare, .operation = grow, .after_error = kept});
-  CHECK((failures > 0) == (std::is_same_v<P, EagerPager>));  // LazyPager only moves the end of the area
+  CHECK((failures > 0) == P::kTraits.loads_in_mmap);  // the others only move the end of the area
 }
 
-TEST_CASE_TEMPLATE("every allocation failing in turn in a remap that grows in place", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("every allocation failing in turn in a remap that grows in place", P, EVERY_PAGER) {
   const auto grow = [](Scene<P>& scene) {
     return only_error(scene.mm.remap(pages_at(kFile, kPages), (kPages + 4) * kPageSize, {}));
   };
@@ -173,18 +168,18 @@ TEST_CASE_TEMPLATE("every allocation failing in turn in a remap that grows in pl
   const auto grow_anonymous = [](Scene<P>& scene) {
     return only_error(scene.mm.remap(pages_at(kStart, kPages), (kPages + 4) * kPageSize, {}));
   };
-  CHECK((fail_in_turn<P>({.operation = grow_anonymous}) > 0) == (std::is_same_v<P, EagerPager>));
+  CHECK((fail_in_turn<P>({.operation = grow_anonymous}) > 0) == P::kTraits.loads_in_mmap);
 }
 
-TEST_CASE_TEMPLATE("every allocation failing in turn in a remap that moves, grows and splits", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("every allocation failing in turn in a remap that moves, grows and splits", P,
+                   EVERY_PAGER) {
   const auto move = [](Scene<P>& scene) {
     return only_error(scene.mm.remap(pages_at(kStart + 2 * kPageSize, 3), 5 * kPageSize, {.may_move = true}));
   };
   CHECK(fail_in_turn<P>({.operation = move}) > 0);
 }
 
-TEST_CASE_TEMPLATE("every allocation failing in turn in a remap after fork", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("every allocation failing in turn in a remap after fork", P, EVERY_PAGER) {
   const auto move = [](Scene<P>& scene) {
     return only_error(scene.mm.remap(pages_at(kStart + 2 * kPageSize, 3), 3 * kPageSize,
                                      {.may_move = true, .fixed = kFar}));
@@ -192,7 +187,7 @@ TEST_CASE_TEMPLATE("every allocation failing in turn in a remap after fork", P, 
   CHECK(fail_in_turn<P>({.prepare = &Scene<P>::fork_child, .operation = move, .changes_nothing = false}) > 0);
 }
 
-TEST_CASE_TEMPLATE("every allocation failing in turn in advice", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("every allocation failing in turn in advice", P, EVERY_PAGER) {
   for (Advice advice : {Advice::DontNeed, Advice::WillNeed, Advice::Populate}) {
     for (bool forked : {false, true}) {
       const auto advise = [&](Scene<P>& scene) -> Result<> {

@@ -28,7 +28,7 @@ class FileCutWhileLoading final : public MemoryFile {
 
 TEST_SUITE_BEGIN("file mappings");
 
-TEST_CASE_TEMPLATE("a mapping shows the file from its offset on", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("a mapping shows the file from its offset on", P, EVERY_PAGER) {
   Process<P> process;
   Ref<MemoryFile> file = MemoryFile::with_pattern(5 * kPageSize);
   for (Sharing sharing : {Sharing::Private, Sharing::Shared}) {
@@ -41,7 +41,7 @@ TEST_CASE_TEMPLATE("a mapping shows the file from its offset on", P, LazyPager, 
   }
 }
 
-TEST_CASE_TEMPLATE("the tail of a file's last page reads as zeroes", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("the tail of a file's last page reads as zeroes", P, EVERY_PAGER) {
   Process<P> process;
   for (std::uint64_t tail : {std::uint64_t{1}, std::uint64_t{100}, kPageSize - 1}) {
     Ref<MemoryFile> file = MemoryFile::with_pattern(kPageSize + tail);
@@ -54,7 +54,7 @@ TEST_CASE_TEMPLATE("the tail of a file's last page reads as zeroes", P, LazyPage
   }
 }
 
-TEST_CASE_TEMPLATE("a page wholly past the end of the file is BeyondEndOfFile", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("a page wholly past the end of the file is BeyondEndOfFile", P, EVERY_PAGER) {
   Process<P> process;
   Ref<MemoryFile> file = MemoryFile::with_pattern(kPageSize + 1);
   for (Sharing sharing : {Sharing::Private, Sharing::Shared}) {
@@ -83,7 +83,7 @@ TEST_CASE("LazyPager: a private page is the page cache's own frame, read-only, u
   CHECK(file->read(0) == pattern(0));
 }
 
-TEST_CASE_TEMPLATE("a private write is seen by nobody else", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("a private write is seen by nobody else", P, EVERY_PAGER) {
   Process<P> process;
   Ref<MemoryFile> file = MemoryFile::with_pattern(kPageSize);
   const Va other = kStart + 10 * kPageSize;
@@ -100,7 +100,7 @@ TEST_CASE_TEMPLATE("a private write is seen by nobody else", P, LazyPager, Eager
 
 TEST_CASE_TEMPLATE(
     "a shared write is seen at once by other mappings, by read, and after write-back by the device", P,
-    LazyPager, EagerPager) {
+    EVERY_PAGER) {
   Process<P> process;
   Ref<MemoryFile> file = MemoryFile::with_pattern(2 * kPageSize);
   const Va other = kStart + 10 * kPageSize;
@@ -116,8 +116,7 @@ TEST_CASE_TEMPLATE(
   CHECK(file->on_device(kPageSize) == 66);
 }
 
-TEST_CASE_TEMPLATE("what is written after a write-back is written back the next time", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("what is written after a write-back is written back the next time", P, EVERY_PAGER) {
   Process<P> process;
   Ref<MemoryFile> file = MemoryFile::with_pattern(kPageSize);
   REQUIRE(
@@ -133,7 +132,7 @@ TEST_CASE_TEMPLATE("what is written after a write-back is written back the next 
 }
 
 TEST_CASE_TEMPLATE("dirty pages of a shared mapping reach the file after munmap, exit, and protect", P,
-                   LazyPager, EagerPager) {
+                   EVERY_PAGER) {
   for (int way = 0; way < 4; ++way) {
     Process<P> process;
     Ref<MemoryFile> file = MemoryFile::with_pattern(2 * kPageSize);
@@ -160,8 +159,7 @@ TEST_CASE_TEMPLATE("dirty pages of a shared mapping reach the file after munmap,
   }
 }
 
-TEST_CASE_TEMPLATE("synchronize reports the device's error, and what is not mapped", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("synchronize reports the device's error, and what is not mapped", P, EVERY_PAGER) {
   Process<P> process;
   Ref<MemoryFile> file = MemoryFile::with_pattern(kPageSize);
   REQUIRE(
@@ -175,8 +173,8 @@ TEST_CASE_TEMPLATE("synchronize reports the device's error, and what is not mapp
   CHECK(file->on_device(0) == 1);
 }
 
-TEST_CASE_TEMPLATE("a file that shrinks takes its pages away from every mapping, on every hart", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("a file that shrinks takes its pages away from every mapping, on every hart", P,
+                   EVERY_PAGER) {
   Process<P> process;
   process.world.run(hart_id(1), process.mm.space());
   Ref<MemoryFile> file = MemoryFile::with_pattern(4 * kPageSize);
@@ -209,7 +207,7 @@ TEST_CASE_TEMPLATE("a file that shrinks takes its pages away from every mapping,
 }
 
 TEST_CASE_TEMPLATE("a file that shrinks to whole pages takes exactly the pages behind them away", P,
-                   LazyPager, EagerPager) {
+                   EVERY_PAGER) {
   Process<P> process;
   Ref<MemoryFile> file = MemoryFile::with_pattern(4 * kPageSize);
   REQUIRE(process.map(kStart, 4 * kPageSize, Permission::read_write(), file.get(), 0, Sharing::Shared)
@@ -224,7 +222,7 @@ TEST_CASE_TEMPLATE("a file that shrinks to whole pages takes exactly the pages b
 }
 
 TEST_CASE_TEMPLATE("a page that truncation takes away while it is loaded for a mapping is not mapped", P,
-                   LazyPager, EagerPager) {
+                   EVERY_PAGER) {
   for (Sharing sharing : {Sharing::Private, Sharing::Shared}) {
     for (Access access : {Access::Read, Access::Write}) {
       Process<P> process;
@@ -240,8 +238,7 @@ TEST_CASE_TEMPLATE("a page that truncation takes away while it is loaded for a m
   }
 }
 
-TEST_CASE_TEMPLATE("a file that shrinks and grows again shows zeroes, not what was there", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("a file that shrinks and grows again shows zeroes, not what was there", P, EVERY_PAGER) {
   Process<P> process;
   Ref<MemoryFile> file = MemoryFile::with_pattern(3 * kPageSize);
   REQUIRE(process.map(kStart, 3 * kPageSize, Permission::read_write(), file.get(), 0, Sharing::Shared)
@@ -257,8 +254,7 @@ TEST_CASE_TEMPLATE("a file that shrinks and grows again shows zeroes, not what w
   CHECK(process.read(kStart + 2 * kPageSize).error() == KernelError::BeyondEndOfFile);
 }
 
-TEST_CASE_TEMPLATE("a file to be truncated whose last page cannot be read keeps its size", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("a file to be truncated whose last page cannot be read keeps its size", P, EVERY_PAGER) {
   Process<P> process;
   Ref<MemoryFile> file = MemoryFile::with_pattern(2 * kPageSize);
   file->fail_reads = true;
@@ -269,7 +265,7 @@ TEST_CASE_TEMPLATE("a file to be truncated whose last page cannot be read keeps 
   CHECK(file->size() == 100);
 }
 
-TEST_CASE_TEMPLATE("a mapping keeps its file alive", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("a mapping keeps its file alive", P, EVERY_PAGER) {
   Process<P> process;
   {
     Ref<MemoryFile> file = MemoryFile::with_pattern(2 * kPageSize);
@@ -293,8 +289,7 @@ TEST_CASE("LazyPager: a fault reads the device once, and maps neighbours that ar
   CHECK(file->reads == reads);
 }
 
-TEST_CASE_TEMPLATE("an executable page shows harts the instructions that were read into it", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("an executable page shows harts the instructions that were read into it", P, EVERY_PAGER) {
   Process<P> process;
   Ref<MemoryFile> file = MemoryFile::with_pattern(kPageSize);
   const auto before = process.world.machine.instruction_fences();

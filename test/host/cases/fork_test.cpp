@@ -18,8 +18,8 @@ const Va kStart = va_at(0x1234'5000);
 
 TEST_SUITE_BEGIN("fork");
 
-TEST_CASE_TEMPLATE("the child sees what the parent had, and neither sees what the other writes", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("the child sees what the parent had, and neither sees what the other writes", P,
+                   EVERY_PAGER) {
   Process<P> process;
   REQUIRE(process.map(kStart, 4 * kPageSize).has_value());
   CHECK(process.write(kStart, 1).has_value());
@@ -96,7 +96,7 @@ TEST_CASE("LazyPager: write_protect_ptes without memory is OutOfMemory, and the 
 }
 
 TEST_CASE_TEMPLATE("a write by another thread of the parent after fork is not seen by the child", P,
-                   LazyPager, EagerPager) {
+                   EVERY_PAGER) {
   Process<P> process;
   process.world.run(hart_id(1), process.mm.space());
   REQUIRE(process.map(kStart, kPageSize).has_value());
@@ -108,7 +108,7 @@ TEST_CASE_TEMPLATE("a write by another thread of the parent after fork is not se
 }
 
 TEST_CASE_TEMPLATE("shared memory stays shared over fork, anonymous and of a file, touched or not", P,
-                   LazyPager, EagerPager) {
+                   EVERY_PAGER) {
   Process<P> process;
   Ref<MemoryFile> file = MemoryFile::with_pattern(2 * kPageSize);
   REQUIRE(
@@ -131,7 +131,7 @@ TEST_CASE_TEMPLATE("shared memory stays shared over fork, anonymous and of a fil
 }
 
 TEST_CASE_TEMPLATE("a page of shared memory that was writable before fork is writable at once on both sides",
-                   P, LazyPager, EagerPager) {
+                   P, EVERY_PAGER) {
   Process<P> process;
   REQUIRE(process.map(kStart, kPageSize, Permission::read_write(), nullptr, 0, Sharing::Shared).has_value());
   CHECK(process.write(kStart, 1).has_value());
@@ -144,7 +144,7 @@ TEST_CASE_TEMPLATE("a page of shared memory that was writable before fork is wri
 }
 
 TEST_CASE_TEMPLATE("permissions go along: read-only, executable and forbidden pages stay so in the child", P,
-                   LazyPager, EagerPager) {
+                   EVERY_PAGER) {
   Process<P> process;
   REQUIRE(process.map(kStart, 3 * kPageSize).has_value());
   for (std::uint64_t i = 0; i < 3; ++i) CHECK(process.write(kStart + i * kPageSize, 7).has_value());
@@ -167,7 +167,7 @@ TEST_CASE_TEMPLATE("permissions go along: read-only, executable and forbidden pa
 }
 
 TEST_CASE_TEMPLATE("protect to read-only and back over a fork does not make shared pages writable", P,
-                   LazyPager, EagerPager) {
+                   EVERY_PAGER) {
   Process<P> process;
   REQUIRE(process.map(kStart, 2 * kPageSize).has_value());
   CHECK(process.write(kStart, 1).has_value());
@@ -185,8 +185,7 @@ TEST_CASE_TEMPLATE("protect to read-only and back over a fork does not make shar
   CHECK(process.read(kStart + kPageSize) == 1);
 }
 
-TEST_CASE_TEMPLATE("unmapping and exiting on one side leaves the other side whole", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("unmapping and exiting on one side leaves the other side whole", P, EVERY_PAGER) {
   Process<P> process;
   const Va far = va_at(5 * kGigapageSize - kPageSize);
   REQUIRE(process.map(kStart, 8 * kPageSize).has_value());
@@ -209,7 +208,7 @@ TEST_CASE_TEMPLATE("unmapping and exiting on one side leaves the other side whol
   CHECK(process.read(far + kPageSize) == 2);
 }
 
-TEST_CASE_TEMPLATE("the parent may exit first", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("the parent may exit first", P, EVERY_PAGER) {
   Process<P> process;
   REQUIRE(process.map(kStart, 2 * kPageSize).has_value());
   CHECK(process.write(kStart, 9).has_value());
@@ -221,7 +220,7 @@ TEST_CASE_TEMPLATE("the parent may exit first", P, LazyPager, EagerPager) {
   CHECK(child.read(kStart) == 10);
 }
 
-TEST_CASE_TEMPLATE("a chain of 100 forks: each generation keeps its own value", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("a chain of 100 forks: each generation keeps its own value", P, EVERY_PAGER) {
   Process<P> process;
   REQUIRE(process.map(kStart, 2 * kPageSize).has_value());
   CHECK(process.write(kStart + kPageSize, 200).has_value());
@@ -258,8 +257,7 @@ TEST_CASE("LazyPager: the frames of forks that only read are shared, and all com
   CHECK(process.frames() <= frames);
 }
 
-TEST_CASE_TEMPLATE("a private file page written before fork stays private to both", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("a private file page written before fork stays private to both", P, EVERY_PAGER) {
   Process<P> process;
   Ref<MemoryFile> file = MemoryFile::with_pattern(2 * kPageSize);
   REQUIRE(process.map(kStart, 2 * kPageSize, Permission::read_write(), file.get()).has_value());
@@ -273,7 +271,7 @@ TEST_CASE_TEMPLATE("a private file page written before fork stays private to bot
   CHECK(file->read(kPageSize) == static_cast<std::uint8_t>(MemoryFile::pattern_byte(kPageSize)));
 }
 
-TEST_CASE_TEMPLATE("heap bounds go along", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("heap bounds go along", P, EVERY_PAGER) {
   Process<P> process;
   process.mm.set_heap_start(kStart);
   CHECK(process.mm.brk(kStart + 100) == kStart + 100);
@@ -283,7 +281,7 @@ TEST_CASE_TEMPLATE("heap bounds go along", P, LazyPager, EagerPager) {
   CHECK(child.write(kStart + 50, 1).has_value());
 }
 
-TEST_CASE_TEMPLATE("fork without memory is OutOfMemory, and the parent works on", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("fork without memory is OutOfMemory, and the parent works on", P, EVERY_PAGER) {
   Process<P> process;
   Ref<MemoryFile> file = MemoryFile::with_pattern(3 * kPageSize);
   const Va far = va_at(3 * kGigapageSize - kPageSize);

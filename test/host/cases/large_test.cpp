@@ -10,7 +10,7 @@ using namespace faultline::sim;
 TEST_SUITE_BEGIN("large");
 
 // The mappings have no rights at first, so that the eager pager need not fill 10^5 pages.
-TEST_CASE_TEMPLATE("10^5 areas in one space: all work, and all go", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("10^5 areas in one space: all work, and all go", P, EVERY_PAGER) {
   Process<P> process(std::size_t{1} << 18);
   constexpr std::uint64_t kCount = 100'000;
   constexpr std::uint64_t kTouchedOneIn = 101;
@@ -35,8 +35,8 @@ TEST_CASE_TEMPLATE("10^5 areas in one space: all work, and all go", P, LazyPager
 }
 
 TEST_CASE_TEMPLATE(
-    "a mapping of 2^38 bytes less the first page, without rights, costs nothing and goes again", P, LazyPager,
-    EagerPager) {
+    "a mapping of 2^38 bytes less the first page, without rights, costs nothing and goes again", P,
+    EVERY_PAGER) {
   Process<P> process;
   const Va first = va_at(kPageSize), last = va_at(kUserEnd - kPageSize);
   CHECK(process.map(first, kUserEnd - kPageSize, Permission::none())->size() == kUserEnd - kPageSize);

@@ -38,7 +38,7 @@ struct Populated : Process<P> {
 
 TEST_SUITE_BEGIN("mmap");
 
-TEST_CASE_TEMPLATE("a new pager maps nothing and allocates nothing", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("a new pager maps nothing and allocates nothing", P, EVERY_PAGER) {
   World world;
   const auto allocations = world.machine.allocations();
   P pager;
@@ -48,12 +48,12 @@ TEST_CASE_TEMPLATE("a new pager maps nothing and allocates nothing", P, LazyPage
 }
 
 TEST_CASE_TEMPLATE("mmap returns the mapped range: its start is the address, its size the bytes mapped", P,
-                   LazyPager, EagerPager) {
+                   EVERY_PAGER) {
   Process<P> process;
   CHECK(process.map(kStart, 3 * kPageSize) == pages_at(kStart, 3));
 }
 
-TEST_CASE_TEMPLATE("mmap rounds the size up to whole pages", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("mmap rounds the size up to whole pages", P, EVERY_PAGER) {
   Process<P> process;
   CHECK(process.map(kStart, 1) == pages_at(kStart, 1));
   CHECK(process.map(kStart + 4 * kPageSize, kPageSize + 1) == pages_at(kStart + 4 * kPageSize, 2));
@@ -61,7 +61,7 @@ TEST_CASE_TEMPLATE("mmap rounds the size up to whole pages", P, LazyPager, Eager
   CHECK_FALSE(process.read(kStart + kPageSize).has_value());
 }
 
-TEST_CASE_TEMPLATE("anonymous memory reads as zeroes and keeps what is written", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("anonymous memory reads as zeroes and keeps what is written", P, EVERY_PAGER) {
   Process<P> process;
   REQUIRE(process.map(kStart, 3 * kPageSize).has_value());
   for (std::uint64_t offset : {0, 1, 4095, 4096, 8192, 12287}) CHECK(process.read(kStart + offset) == 0);
@@ -73,24 +73,24 @@ TEST_CASE_TEMPLATE("anonymous memory reads as zeroes and keeps what is written",
   CHECK(process.read(kStart + 8192) == 0);
 }
 
-TEST_CASE_TEMPLATE("mmap error: address 0 is InvalidArgument", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("mmap error: address 0 is InvalidArgument", P, EVERY_PAGER) {
   Populated<P> process;
   check_refused(process, KernelError::InvalidArgument, va_at(0), kPageSize);
 }
 
-TEST_CASE_TEMPLATE("mmap error: an unaligned address is InvalidArgument", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("mmap error: an unaligned address is InvalidArgument", P, EVERY_PAGER) {
   Populated<P> process;
   for (std::uint64_t offset : {1, 8, 2048, 4095}) {
     check_refused(process, KernelError::InvalidArgument, va_at(0x10'0000 + offset), kPageSize);
   }
 }
 
-TEST_CASE_TEMPLATE("mmap error: size 0 is InvalidArgument", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("mmap error: size 0 is InvalidArgument", P, EVERY_PAGER) {
   Populated<P> process;
   check_refused(process, KernelError::InvalidArgument, va_at(0x10'0000), 0);
 }
 
-TEST_CASE_TEMPLATE("mmap error: a size that overflows is InvalidArgument", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("mmap error: a size that overflows is InvalidArgument", P, EVERY_PAGER) {
   Populated<P> process;
   for (std::size_t size : {SIZE_MAX, SIZE_MAX - 1, SIZE_MAX - kPageSize + 1, SIZE_MAX - kPageSize + 2,
                            SIZE_MAX - 0x10'0000, std::size_t{1} << 63}) {
@@ -98,8 +98,7 @@ TEST_CASE_TEMPLATE("mmap error: a size that overflows is InvalidArgument", P, La
   }
 }
 
-TEST_CASE_TEMPLATE("mmap error: a range that leaves the user half is InvalidArgument", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("mmap error: a range that leaves the user half is InvalidArgument", P, EVERY_PAGER) {
   Populated<P> process;
   check_refused(process, KernelError::InvalidArgument, va_at(kUserEnd - kPageSize), kPageSize + 1);
   check_refused(process, KernelError::InvalidArgument, va_at(kUserEnd), 1);
@@ -108,7 +107,7 @@ TEST_CASE_TEMPLATE("mmap error: a range that leaves the user half is InvalidArgu
   CHECK(process.write(va_at(kUserEnd - 1), 1).has_value());
 }
 
-TEST_CASE_TEMPLATE("mmap error: an unaligned offset is InvalidArgument", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("mmap error: an unaligned offset is InvalidArgument", P, EVERY_PAGER) {
   Populated<P> process;
   for (std::uint64_t offset : {1, 512, 4095, 4097}) {
     check_refused(process, KernelError::InvalidArgument, va_at(0x10'0000), kPageSize, Permission::read(),
@@ -116,7 +115,7 @@ TEST_CASE_TEMPLATE("mmap error: an unaligned offset is InvalidArgument", P, Lazy
   }
 }
 
-TEST_CASE_TEMPLATE("mmap error: an offset whose end overflows is InvalidArgument", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("mmap error: an offset whose end overflows is InvalidArgument", P, EVERY_PAGER) {
   Populated<P> process;
   for (std::uint64_t end : {std::uint64_t{0}, std::uint64_t{1} << 63}) {  // 0: 2^64
     check_refused(process, KernelError::InvalidArgument, va_at(0x10'0000), 2 * kPageSize, Permission::read(),
@@ -126,7 +125,7 @@ TEST_CASE_TEMPLATE("mmap error: an offset whose end overflows is InvalidArgument
 
 TEST_CASE_TEMPLATE(
     "mmap error: writable without readable is refused before mmap, which takes every other permission", P,
-    LazyPager, EagerPager) {
+    EVERY_PAGER) {
   Populated<P> process;
   const std::string before = process.snapshot();
   for (unsigned rights = 0; rights < 8; ++rights) {
@@ -145,14 +144,14 @@ TEST_CASE_TEMPLATE(
   }
 }
 
-TEST_CASE_TEMPLATE("mmap error: a file of length zero is InvalidArgument", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("mmap error: a file of length zero is InvalidArgument", P, EVERY_PAGER) {
   Populated<P> process;
   Ref<MemoryFile> empty = MemoryFile::with_pattern(0);
   check_refused(process, KernelError::InvalidArgument, va_at(0x10'0000), kPageSize, Permission::read(),
                 empty.get());
 }
 
-TEST_CASE_TEMPLATE("mmap error: any overlap is AlreadyMapped", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("mmap error: any overlap is AlreadyMapped", P, EVERY_PAGER) {
   Populated<P> process;  // kStart, 4 pages
   const Va before = va_at(kStart.value() - kPageSize);
   check_refused(process, KernelError::AlreadyMapped, kStart, kPageSize);                  // its first page
@@ -166,7 +165,7 @@ TEST_CASE_TEMPLATE("mmap error: any overlap is AlreadyMapped", P, LazyPager, Eag
   CHECK(process.map(kStart + 4 * kPageSize, kPageSize).has_value());
 }
 
-TEST_CASE_TEMPLATE("mmap error: without memory it is OutOfMemory", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("mmap error: without memory it is OutOfMemory", P, EVERY_PAGER) {
   Populated<P> process;
   for (std::uint64_t n = 1;; ++n) {
     const std::string before = process.snapshot();
@@ -191,10 +190,10 @@ TEST_CASE("EagerPager: a mapping larger than memory is OutOfMemory and gives eve
 
 TEST_CASE_TEMPLATE(
     "mmap error: a file that cannot be read is an error of the first access, or of an eager mmap", P,
-    LazyPager, EagerPager) {
+    EVERY_PAGER) {
   Populated<P> process;
   process.file->fail_reads = true;
-  if constexpr (std::is_same_v<P, EagerPager>) {
+  if constexpr (P::kTraits.loads_in_mmap) {
     check_refused(process, KernelError::InputOutput, va_at(0x10'0000), kPageSize, Permission::read(),
                   process.file.get());
   } else {
@@ -220,7 +219,7 @@ TEST_CASE("LazyPager: a mapping of 2^38 bytes less the first page costs nothing 
   CHECK(process.frames() == frames);
 }
 
-TEST_CASE_TEMPLATE("file offsets near 2^63 map and read", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("file offsets near 2^63 map and read", P, EVERY_PAGER) {
   Process<P> process;
   const std::uint64_t offset = (std::uint64_t{1} << 63) - 3 * kPageSize;
   Ref<MemoryFile> file = *make_ref<MemoryFile>(offset + kPageSize + 100);
@@ -232,7 +231,7 @@ TEST_CASE_TEMPLATE("file offsets near 2^63 map and read", P, LazyPager, EagerPag
 }
 
 TEST_CASE_TEMPLATE("an access that the mapping does not allow is AccessDenied, one outside is NotMapped", P,
-                   LazyPager, EagerPager) {
+                   EVERY_PAGER) {
   Process<P> process;
   const Permission all[] = {Permission::none(),       Permission::read(),
                             Permission::read_write(), Permission::read_execute(),
@@ -258,8 +257,7 @@ TEST_SUITE_END();
 
 TEST_SUITE_BEGIN("munmap");
 
-TEST_CASE_TEMPLATE("munmap of a mapping's start removes it whole and returns its bytes", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("munmap of a mapping's start removes it whole and returns its bytes", P, EVERY_PAGER) {
   Process<P> process;
   const std::string before = process.snapshot();
   REQUIRE(process.map(kStart, 5 * kPageSize - 1).has_value());
@@ -272,7 +270,7 @@ TEST_CASE_TEMPLATE("munmap of a mapping's start removes it whole and returns its
 }
 
 TEST_CASE_TEMPLATE("munmap of an address where no mapping starts is NotMapped and changes nothing", P,
-                   LazyPager, EagerPager) {
+                   EVERY_PAGER) {
   Process<P> process;
   REQUIRE(process.map(kStart, 3 * kPageSize).has_value());
   const std::string before = process.snapshot();
@@ -284,7 +282,7 @@ TEST_CASE_TEMPLATE("munmap of an address where no mapping starts is NotMapped an
   }
 }
 
-TEST_CASE_TEMPLATE("munmap of a start leaves the neighbouring mapping alone", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("munmap of a start leaves the neighbouring mapping alone", P, EVERY_PAGER) {
   Process<P> process;
   REQUIRE(process.map(kStart, kPageSize).has_value());
   REQUIRE(process.map(kStart + kPageSize, kPageSize).has_value());
@@ -295,7 +293,7 @@ TEST_CASE_TEMPLATE("munmap of a start leaves the neighbouring mapping alone", P,
 }
 
 TEST_CASE_TEMPLATE("munmap of a range splits mappings, passes over holes and returns the bytes removed", P,
-                   LazyPager, EagerPager) {
+                   EVERY_PAGER) {
   Process<P> process;
   REQUIRE(process.map(kStart, 4 * kPageSize).has_value());
   REQUIRE(process.map(kStart + 6 * kPageSize, 4 * kPageSize).has_value());
@@ -314,7 +312,7 @@ TEST_CASE_TEMPLATE("munmap of a range splits mappings, passes over holes and ret
   CHECK(process.frames() == 0);
 }
 
-TEST_CASE_TEMPLATE("a split file mapping keeps its offsets", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("a split file mapping keeps its offsets", P, EVERY_PAGER) {
   Process<P> process;
   Ref<MemoryFile> file = MemoryFile::with_pattern(10 * kPageSize);
   REQUIRE(process.map(kStart, 8 * kPageSize, Permission::read(), file.get(), 2 * kPageSize).has_value());
@@ -326,8 +324,7 @@ TEST_CASE_TEMPLATE("a split file mapping keeps its offsets", P, LazyPager, Eager
   }
 }
 
-TEST_CASE_TEMPLATE("munmap refuses a range that is unaligned or empty, and changes nothing", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("munmap refuses a range that is unaligned or empty, and changes nothing", P, EVERY_PAGER) {
   Process<P> process;
   REQUIRE(process.map(kStart, 2 * kPageSize).has_value());
   auto& mm = process.mm;
@@ -339,7 +336,7 @@ TEST_CASE_TEMPLATE("munmap refuses a range that is unaligned or empty, and chang
   }
 }
 
-TEST_CASE_TEMPLATE("munmap releases the mapping's file and its frames", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("munmap releases the mapping's file and its frames", P, EVERY_PAGER) {
   Populated<P> process;
   const std::string before = process.snapshot();
   {
@@ -352,7 +349,7 @@ TEST_CASE_TEMPLATE("munmap releases the mapping's file and its frames", P, LazyP
 }
 
 TEST_CASE_TEMPLATE("what was unmapped is unreachable on every hart, and mapped again it reads as zeroes", P,
-                   LazyPager, EagerPager) {
+                   EVERY_PAGER) {
   Process<P> process;
   process.world.run(hart_id(1), process.mm.space());
   process.world.run(hart_id(6), process.mm.space());
@@ -365,7 +362,7 @@ TEST_CASE_TEMPLATE("what was unmapped is unreachable on every hart, and mapped a
   for (unsigned h : {0, 1, 6}) CHECK(process.read(kStart, hart_id(h)) == 0);
 }
 
-TEST_CASE_TEMPLATE("a process that ran on one hart only never interrupts another", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("a process that ran on one hart only never interrupts another", P, EVERY_PAGER) {
   Process<P> process;
   process.world.machine.record_fences(true);
   auto& mm = process.mm;

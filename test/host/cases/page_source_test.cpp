@@ -56,7 +56,7 @@ struct Sourced : Process<P> {
 TEST_SUITE_BEGIN("page source");
 
 TEST_CASE_TEMPLATE("a mapping of a page source shows the source's pages from the given address on", P,
-                   LazyPager, EagerPager) {
+                   EVERY_PAGER) {
   Sourced<P> process;
   CHECK(process.map_source(kStart, 3 * kPageSize - 7) == pages_at(kStart, 3));
   for (std::uint64_t offset : {std::uint64_t{0}, std::uint64_t{9}, kPageSize, 3 * kPageSize - 1}) {
@@ -83,8 +83,7 @@ TEST_CASE("EagerPager: all pages of a source are fetched inside mmap, each once"
         std::map<std::uint64_t, unsigned>{{kIpa, 1}, {kIpa + kPageSize, 1}, {kIpa + 2 * kPageSize, 1}});
 }
 
-TEST_CASE_TEMPLATE("what is written to a source's page stays, and the source never sees it", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("what is written to a source's page stays, and the source never sees it", P, EVERY_PAGER) {
   Sourced<P> process;
   REQUIRE(process.map_source(kStart, kPageSize).has_value());
   CHECK(process.write(kStart + 3, 99).has_value());
@@ -95,7 +94,7 @@ TEST_CASE_TEMPLATE("what is written to a source's page stays, and the source nev
 }
 
 TEST_CASE_TEMPLATE("pieces of a split source mapping keep their addresses, and so does a moved one", P,
-                   LazyPager, EagerPager) {
+                   EVERY_PAGER) {
   Sourced<P> process;
   auto& mm = process.mm;
   REQUIRE(process.map_source(kStart, 8 * kPageSize).has_value());
@@ -114,12 +113,12 @@ TEST_CASE_TEMPLATE("pieces of a split source mapping keep their addresses, and s
 
 TEST_CASE_TEMPLATE(
     "a source that fails is InputOutput: of the access, or of an eager mmap, which maps nothing", P,
-    LazyPager, EagerPager) {
+    EVERY_PAGER) {
   Sourced<P> process;
   process.source->failing = true;
   const std::string before = process.snapshot();
   const auto mapped = process.map_source(kStart, 2 * kPageSize);
-  if constexpr (std::is_same_v<P, EagerPager>) {
+  if constexpr (P::kTraits.loads_in_mmap) {
     CHECK(mapped.error() == KernelError::InputOutput);
     CHECK(process.snapshot() == before);
   } else {
@@ -133,7 +132,7 @@ TEST_CASE_TEMPLATE(
 }
 
 TEST_CASE_TEMPLATE("after fork each side has the source's pages for itself, fetched before or not", P,
-                   LazyPager, EagerPager) {
+                   EVERY_PAGER) {
   Sourced<P> process;
   REQUIRE(process.map_source(kStart, 2 * kPageSize).has_value());
   CHECK(process.write(kStart, 1).has_value());
@@ -146,7 +145,7 @@ TEST_CASE_TEMPLATE("after fork each side has the source's pages for itself, fetc
   CHECK(child.read(kStart + kPageSize + 1) == pattern(kIpa + kPageSize + 1));
 }
 
-TEST_CASE_TEMPLATE("DontNeed on a source's pages fetches them anew", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("DontNeed on a source's pages fetches them anew", P, EVERY_PAGER) {
   Sourced<P> process;
   REQUIRE(process.map_source(kStart, 2 * kPageSize).has_value());
   CHECK(process.write(kStart, 1).has_value());
@@ -155,8 +154,8 @@ TEST_CASE_TEMPLATE("DontNeed on a source's pages fetches them anew", P, LazyPage
   CHECK(process.source->fetched[kIpa] == 2);
 }
 
-TEST_CASE_TEMPLATE("mmap of a page source refuses what every mmap refuses, and changes nothing", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("mmap of a page source refuses what every mmap refuses, and changes nothing", P,
+                   EVERY_PAGER) {
   Sourced<P> process;
   REQUIRE(process.map(kStart, kPageSize).has_value());
   const std::string before = process.snapshot();
@@ -176,7 +175,7 @@ TEST_CASE_TEMPLATE("mmap of a page source refuses what every mmap refuses, and c
   CHECK(process.source->fetched.empty());
 }
 
-TEST_CASE_TEMPLATE("a mapping keeps its source alive, and munmap lets it go", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("a mapping keeps its source alive, and munmap lets it go", P, EVERY_PAGER) {
   Process<P> process;
   bool died = false;
   {
@@ -193,8 +192,8 @@ TEST_CASE_TEMPLATE("a mapping keeps its source alive, and munmap lets it go", P,
   CHECK(died);
 }
 
-TEST_CASE_TEMPLATE("every allocation failing in turn in mmap of a source and its first fault", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("every allocation failing in turn in mmap of a source and its first fault", P,
+                   EVERY_PAGER) {
   for (std::uint64_t n = 1;; ++n) {
     Sourced<P> process;
     const std::string before = process.snapshot();

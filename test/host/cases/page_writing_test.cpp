@@ -91,7 +91,7 @@ TEST_CASE("a page is not handed out while it is still being read") {
 }
 
 TEST_CASE_TEMPLATE("a page that munmap finds dirty is not dropped as clean before that is known", P,
-                   LazyPager, EagerPager) {
+                   EVERY_PAGER) {
   constexpr std::size_t kPages = 130;  // more than a batch holds
   Process<P> process;
   const auto file = make_file(kPages);
@@ -108,7 +108,7 @@ TEST_CASE_TEMPLATE("a page that munmap finds dirty is not dropped as clean befor
 }
 
 TEST_CASE_TEMPLATE("dirty pages, mapped or not, are written and make room; none of them is lost", P,
-                   LazyPager, EagerPager) {
+                   EVERY_PAGER) {
   constexpr std::size_t kPages = 200;
   Process<P> process;
   const auto mapped = make_file(kPages), written = make_file(kPages);

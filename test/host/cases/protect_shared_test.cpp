@@ -98,8 +98,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE_TEMPLATE("forbid_write holds for every area of the range, and for none beside it", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("forbid_write holds for every area of the range, and for none beside it", P, EVERY_PAGER) {
   Process<P> process;
   Ref<MemoryFile> file = MemoryFile::with_pattern(8 * kPageSize);
   for (std::uint64_t i = 0; i < 4; ++i) {
@@ -118,8 +117,7 @@ TEST_CASE_TEMPLATE("forbid_write holds for every area of the range, and for none
   }
 }
 
-TEST_CASE_TEMPLATE("pieces of one mapping that differ in what is forbidden are not joined", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("pieces of one mapping that differ in what is forbidden are not joined", P, EVERY_PAGER) {
   Process<P> process;
   Ref<MemoryFile> file = MemoryFile::with_pattern(4 * kPageSize);
   REQUIRE(process.map(kStart, 4 * kPageSize, Permission::read(), file.get(), 0, Sharing::Shared).has_value());

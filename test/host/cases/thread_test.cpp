@@ -47,7 +47,7 @@ class Crowd : public Process<P> {
 
 TEST_SUITE_BEGIN("threads");
 
-TEST_CASE_TEMPLATE("harts that fault on the same pages at once see one page each", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("harts that fault on the same pages at once see one page each", P, EVERY_PAGER) {
   Crowd<P> crowd;
   constexpr std::uint64_t kPages = 200;
   REQUIRE(crowd.map(kStart, kPages * kPageSize).has_value());
@@ -62,8 +62,7 @@ TEST_CASE_TEMPLATE("harts that fault on the same pages at once see one page each
   CHECK(crowd.resident() == kPages);
 }
 
-TEST_CASE_TEMPLATE("harts that fault in different regions do not disturb each other", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("harts that fault in different regions do not disturb each other", P, EVERY_PAGER) {
   Crowd<P> crowd;
   constexpr std::uint64_t kPages = 100;
   REQUIRE(crowd.map(kStart, kThreads * kMegapageSize).has_value());
@@ -76,8 +75,7 @@ TEST_CASE_TEMPLATE("harts that fault in different regions do not disturb each ot
   });
 }
 
-TEST_CASE_TEMPLATE("one file page faulted by all harts at once is read once and shared", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("one file page faulted by all harts at once is read once and shared", P, EVERY_PAGER) {
   Crowd<P> crowd;
   Ref<MemoryFile> file = MemoryFile::with_pattern(64 * kPageSize);
   REQUIRE(crowd.map(kStart, 64 * kPageSize, Permission::read_write(), file.get(), 0, Sharing::Shared)
@@ -96,8 +94,7 @@ TEST_CASE_TEMPLATE("one file page faulted by all harts at once is read once and 
   for (std::uint64_t i = 0; i < 64; ++i) CHECK(file->read(i * kPageSize + 24) == i);
 }
 
-TEST_CASE_TEMPLATE("harts map, touch and unmap their own ranges while others do the same", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("harts map, touch and unmap their own ranges while others do the same", P, EVERY_PAGER) {
   Crowd<P> crowd;
   crowd.together([&](unsigned me) {
     for (std::uint64_t round = 0; round < 60; ++round) {
@@ -119,7 +116,7 @@ TEST_CASE_TEMPLATE("harts map, touch and unmap their own ranges while others do 
 }
 
 TEST_CASE_TEMPLATE("while one hart forks again and again, no write of the others reaches a child", P,
-                   LazyPager, EagerPager) {
+                   EVERY_PAGER) {
   Crowd<P> crowd;
   constexpr std::uint64_t kPages = 16;
   REQUIRE(crowd.map(kStart, kPages * kPageSize).has_value());
@@ -151,7 +148,7 @@ TEST_CASE_TEMPLATE("while one hart forks again and again, no write of the others
   });
 }
 
-TEST_CASE_TEMPLATE("harts fault, map and fork in one space, all at once", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("harts fault, map and fork in one space, all at once", P, EVERY_PAGER) {
   Crowd<P> crowd;
   constexpr std::uint64_t kPages = 24;
   REQUIRE(crowd.map(kStart, kPages * kPageSize).has_value());
@@ -180,7 +177,7 @@ TEST_CASE_TEMPLATE("harts fault, map and fork in one space, all at once", P, Laz
 }
 
 TEST_CASE_TEMPLATE("write-protecting under writers: after protect returns no write comes through", P,
-                   LazyPager, EagerPager) {
+                   EVERY_PAGER) {
   Crowd<P> crowd;
   REQUIRE(crowd.map(kStart, kPageSize).has_value());
   std::atomic<bool> stop = false;
@@ -205,8 +202,7 @@ TEST_CASE_TEMPLATE("write-protecting under writers: after protect returns no wri
   });
 }
 
-TEST_CASE_TEMPLATE("a file that is truncated and written again and again under its readers", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("a file that is truncated and written again and again under its readers", P, EVERY_PAGER) {
   Crowd<P> crowd;
   Ref<MemoryFile> file = MemoryFile::with_pattern(8 * kPageSize);
   REQUIRE(crowd.map(kStart, 8 * kPageSize, Permission::read(), file.get(), 0, Sharing::Shared).has_value());
@@ -228,8 +224,7 @@ TEST_CASE_TEMPLATE("a file that is truncated and written again and again under i
   });
 }
 
-TEST_CASE_TEMPLATE("the kernel copies to memory that a sibling unmaps and maps meanwhile", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("the kernel copies to memory that a sibling unmaps and maps meanwhile", P, EVERY_PAGER) {
   Crowd<P> crowd;
   std::atomic<unsigned> working = kThreads - 1;
   crowd.together([&](unsigned me) {
@@ -252,7 +247,7 @@ TEST_CASE_TEMPLATE("the kernel copies to memory that a sibling unmaps and maps m
 }
 
 TEST_CASE_TEMPLATE("copy-on-write faults of one page from several harts leave one page, and no write is lost",
-                   P, LazyPager, EagerPager) {
+                   P, EVERY_PAGER) {
   Crowd<P> crowd;
   REQUIRE(crowd.map(kStart, 8 * kPageSize).has_value());
   for (int round = 0; round < 30; ++round) {

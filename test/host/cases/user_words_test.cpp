@@ -15,8 +15,7 @@ const Va kStart = va_at(0x1234'5000);
 
 TEST_SUITE_BEGIN("words of user memory");
 
-TEST_CASE_TEMPLATE("try_load_word is the aligned word at an address that is in memory", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("try_load_word is the aligned word at an address that is in memory", P, EVERY_PAGER) {
   Process<P> process;
   REQUIRE(process.map(kStart, kPageSize).has_value());
   REQUIRE(process.mm.copy_out(kStart + 4, std::uint32_t{0xfedc'ba98}).has_value());
@@ -24,8 +23,7 @@ TEST_CASE_TEMPLATE("try_load_word is the aligned word at an address that is in m
   CHECK(process.mm.try_load_word(kStart + (kPageSize - 4)) == 0u);
 }
 
-TEST_CASE_TEMPLATE("try_load_word is nothing where nothing is mapped, readable or aligned", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("try_load_word is nothing where nothing is mapped, readable or aligned", P, EVERY_PAGER) {
   Process<P> process;
   REQUIRE(process.map(kStart, 2 * kPageSize).has_value());
   REQUIRE(process.write(kStart, 1).has_value());
@@ -48,7 +46,7 @@ TEST_CASE("LazyPager: try_load_word loads no page") {
   CHECK(process.mm.try_load_word(kStart) == 0u);
 }
 
-TEST_CASE_TEMPLATE("try_load_word is nothing while the layout is being changed", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("try_load_word is nothing while the layout is being changed", P, EVERY_PAGER) {
   Process<P> process;
   REQUIRE(process.map(kStart, kPageSize).has_value());
   REQUIRE(process.write(kStart, 1).has_value());
@@ -69,7 +67,7 @@ TEST_CASE_TEMPLATE("try_load_word is nothing while the layout is being changed",
   const Ref<AskingFile> file = *make_ref<AskingFile>(process.mm, kStart);
   const auto mapped = process.mm.mmap(va_at(0), kPageSize, Permission::read(), {}, file.get());
   REQUIRE(mapped.has_value());
-  if constexpr (std::is_same_v<P, LazyPager>) {
+  if constexpr (!P::kTraits.loads_in_mmap) {
     REQUIRE(process.mm.advise(*mapped, Advice::WillNeed).has_value());
   }
   REQUIRE(file->seen.size() == 1);
@@ -78,7 +76,7 @@ TEST_CASE_TEMPLATE("try_load_word is nothing while the layout is being changed",
 }
 
 TEST_CASE_TEMPLATE("compare_exchange_word stores where the word is the expected one, else tells what it is",
-                   P, LazyPager, EagerPager) {
+                   P, EVERY_PAGER) {
   Process<P> process;
   REQUIRE(process.map(kStart, kPageSize).has_value());  // never touched before
   std::uint32_t expected = 0;
@@ -91,7 +89,7 @@ TEST_CASE_TEMPLATE("compare_exchange_word stores where the word is the expected 
   CHECK(process.read(kStart + 8) == 4);
 }
 
-TEST_CASE_TEMPLATE("compare_exchange_word breaks copy-on-write first", P, LazyPager, EagerPager) {
+TEST_CASE_TEMPLATE("compare_exchange_word breaks copy-on-write first", P, EVERY_PAGER) {
   Process<P> process;
   REQUIRE(process.map(kStart, kPageSize).has_value());
   REQUIRE(process.write(kStart, 1).has_value());
@@ -103,7 +101,7 @@ TEST_CASE_TEMPLATE("compare_exchange_word breaks copy-on-write first", P, LazyPa
 }
 
 TEST_CASE_TEMPLATE("compare_exchange_word: unaligned is InvalidArgument, not writable is BadAddress", P,
-                   LazyPager, EagerPager) {
+                   EVERY_PAGER) {
   Process<P> process;
   REQUIRE(process.map(kStart, kPageSize, Permission::read()).has_value());
   const auto error = [&](Va va) {
@@ -117,7 +115,7 @@ TEST_CASE_TEMPLATE("compare_exchange_word: unaligned is InvalidArgument, not wri
 }
 
 TEST_CASE_TEMPLATE("shared_location is the same file and offset in every space that shares a byte", P,
-                   LazyPager, EagerPager) {
+                   EVERY_PAGER) {
   Process<P> process;
   Ref<MemoryFile> file = MemoryFile::with_pattern(4 * kPageSize);
   const auto map_shared = [&](Va at, RegularFile* of, std::uint64_t offset) {
@@ -143,8 +141,7 @@ TEST_CASE_TEMPLATE("shared_location is the same file and offset in every space t
   CHECK((*mine)->offset == (*others)->offset);
 }
 
-TEST_CASE_TEMPLATE("shared_location of a split or moved mapping still names the byte", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("shared_location of a split or moved mapping still names the byte", P, EVERY_PAGER) {
   Process<P> process;
   REQUIRE(
       process.map(kStart, 6 * kPageSize, Permission::read_write(), nullptr, 0, Sharing::Shared).has_value());
@@ -160,8 +157,7 @@ TEST_CASE_TEMPLATE("shared_location of a split or moved mapping still names the 
   CHECK((*after)->offset == (*before)->offset);
 }
 
-TEST_CASE_TEMPLATE("shared_location is nothing for private memory, and BadAddress for none", P, LazyPager,
-                   EagerPager) {
+TEST_CASE_TEMPLATE("shared_location is nothing for private memory, and BadAddress for none", P, EVERY_PAGER) {
   Process<P> process;
   Ref<MemoryFile> file = MemoryFile::with_pattern(kPageSize);
   REQUIRE(process.map(kStart, kPageSize).has_value());
@@ -176,7 +172,7 @@ TEST_CASE_TEMPLATE("shared_location is nothing for private memory, and BadAddres
 }
 
 TEST_CASE_TEMPLATE("fault_count counts the faults of this space, on every hart, and a child starts anew", P,
-                   LazyPager, EagerPager) {
+                   EVERY_PAGER) {
   Process<P> process;
   process.world.run(hart_id(1), process.mm.space());
   CHECK(process.mm.fault_count() == 0);

@@ -52,10 +52,10 @@ void run(ByteChoices& choices) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace faultline;
   sim::ByteChoices choices(std::span(data, size));
-  if (choices.pick(2) == 0) {
-    sim::run<LazyPager>(choices);
-  } else {
-    sim::run<EagerPager>(choices);
-  }
+  using Run = void (*)(sim::ByteChoices&);
+#define RUN(P) sim::run<P>
+  constexpr Run kRuns[] = {FAULTLINE_PAGERS(RUN, COMMA)};
+#undef RUN
+  kRuns[choices.pick(std::size(kRuns))](choices);
   return 0;
 }

@@ -63,11 +63,10 @@ bool run_sequence(std::uint64_t seed, std::uint64_t steps) {
 TEST_SUITE_BEGIN("random sequences");
 
 TEST_CASE_TEMPLATE("random operations by several harts on several processes agree with the model", P,
-                   LazyPager, EagerPager) {
+                   EVERY_PAGER) {
   std::uint64_t seed = setting("FAULTLINE_SEED", std::random_device()());
   const std::uint64_t steps = setting("FAULTLINE_STEPS", kDefaultSteps);
-  std::printf("# %s: %llu steps from FAULTLINE_SEED=%llu\n",
-              std::is_same_v<P, LazyPager> ? "LazyPager" : "EagerPager",
+  std::printf("# %s: %llu steps from FAULTLINE_SEED=%llu\n", P::kTraits.name,
               static_cast<unsigned long long>(steps), static_cast<unsigned long long>(seed));
   std::fflush(stdout);
   for (std::uint64_t done = 0; done < steps; done += kSequenceLength, ++seed) {

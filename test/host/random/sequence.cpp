@@ -2,7 +2,8 @@
 
 namespace faultline::sim {
 
-template class Sequence<LazyPager>;
-template class Sequence<EagerPager>;
+#define INSTANTIATE(P) template class Sequence<P>
+FAULTLINE_PAGERS(INSTANTIATE, ;);
+#undef INSTANTIATE
 
 }  // namespace faultline::sim

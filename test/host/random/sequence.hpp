@@ -59,7 +59,7 @@ class Sequence {
   static constexpr unsigned kProcesses = 4;
   static constexpr unsigned kFiles = 3;
   static constexpr std::uint64_t kMaxFilePages = 12;
-  static constexpr ModelPolicy kPolicy{.copies_file_pages_early = std::is_same_v<P, EagerPager>};
+  static constexpr ModelPolicy kPolicy{.copies_file_pages_early = P::kTraits.loads_in_mmap};
 
   struct Slot {
     std::unique_ptr<MmStruct<P>> mm;
@@ -131,7 +131,8 @@ class Sequence {
   std::uint64_t steps_ = 0;
 };
 
-extern template class Sequence<LazyPager>;
-extern template class Sequence<EagerPager>;
+#define DECLARE(P) extern template class Sequence<P>
+FAULTLINE_PAGERS(DECLARE, ;);
+#undef DECLARE
 
 }  // namespace faultline::sim

@@ -56,7 +56,7 @@ static volatile sig_atomic_t tap_timed_out;
 #ifndef TAP_OPTIONS
 #define TAP_OPTIONS ""
 #endif
-static const char* const tap_known_options[] = {"seed", "timeout", "eager", "list", TAP_OPTIONS};
+static const char* const tap_known_options[] = {"seed", "timeout", "list", TAP_OPTIONS};
 
 #define TEST(id, sentence)                                           \
   static void case_##id(void);                                       \
@@ -191,11 +191,21 @@ static uint64_t tap_number(const char* name, uint64_t otherwise) {
   return text && *text ? strtoull(text, NULL, 0) : otherwise;
 }
 
-// Whether the kernel under test maps everything at mmap time and copies at fork (PAGER=eager).
-TAP_UNUSED static bool tap_eager(void) {
-  const char* pager = getenv("PAGER");
-  return tap_option("eager") || (pager && strcmp(pager, "eager") == 0);
+// What the kernel's memory policy promises, by its name in Faultline's /proc/pager. Linux, without that file,
+// pages on demand and copies on write.
+TAP_UNUSED static bool tap_pager(const char* promise) {
+  FILE* file = fopen("/proc/pager", "r");
+  if (!file) return false;
+  char name[32], answer[32];
+  bool promised = false;
+  while (fscanf(file, "%31s %31s", name, answer) == 2)
+    if (strcmp(name, promise) == 0) promised = strcmp(answer, "yes") == 0;
+  fclose(file);
+  return promised;
 }
+TAP_UNUSED static bool tap_loads_in_mmap(void) { return tap_pager("loads_in_mmap"); }
+TAP_UNUSED static bool tap_may_load_neighbours(void) { return tap_pager("may_load_neighbours"); }
+TAP_UNUSED static bool tap_copies_in_fork(void) { return tap_pager("copies_in_fork"); }
 
 // Faultline calls itself Linux for the programs' sake; its version string tells the truth.
 TAP_UNUSED static bool tap_on_faultline(void) {
