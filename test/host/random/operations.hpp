@@ -256,8 +256,12 @@ void Sequence<P>::advise() {
   const auto result = slot.mm->advise(range.va(), advice);
   const bool mapped = slot.model.is_mapped(range.first, range.count);
   expect_error(result, mapped ? std::nullopt : std::optional(KernelError::NotMapped), "advise");
-  if (mapped && advice == Advice::DontNeed) slot.model.discard(range.first, range.count);
-  if (mapped && advice == Advice::Populate) slot.model.populate(range.first, range.count);
+  // What is mapped is done, whatever holes there are.
+  for (std::uint64_t page = range.first; page < range.first + range.count; ++page) {
+    if (!slot.model.is_mapped(page, 1)) continue;
+    if (advice == Advice::DontNeed) slot.model.discard(page, 1);
+    if (advice == Advice::Populate) slot.model.populate(page, 1);
+  }
 }
 
 template <class P>
