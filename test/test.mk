@@ -67,8 +67,6 @@ compare: $(COMPARED:%=$(BUILD)/kernel-%.elf) $(FS_IMAGE)
 STYLED := $(sort $(shell find kernel user test -name '*.[ch]' -o -name '*.cpp' -o -name '*.hpp'))
 
 .PHONY: check-format format tidy
-CLANG_FORMAT = $(call once,CLANG_FORMAT,$(call newest_clang,clang-format))
-CLANG_TIDY = $(call once,CLANG_TIDY,$(call newest_clang,clang-tidy))
 
 check-format:
 	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(STYLED)

@@ -65,7 +65,7 @@ def test_make_qemu_with_an_outside_program(guest):
     source = guest.files / "hello.c"
     source.write_text('#include <stdio.h>\nint main(int n, char** v) { printf("hello %s, %d\\n", v[0], n); }\n')
     hello = guest.files.resolve() / "hello"
-    compiler = os.environ.get("TOOLPREFIX", "riscv64-linux-gnu-") + "gcc"
+    compiler = os.environ.get("CROSS_CC", "riscv64-linux-gnu-gcc")
     subprocess.run([compiler, "-static", str(source), "-o", str(hello)], check=True)
     command = make_command("qemu", guest, f"EXTRA={hello}", "QEMUEXTRA=-icount shift=0,sleep=off", "CPUS=1")
     with Console(command, guest.log, own_environment(), terminal=True) as machine:
