@@ -64,47 +64,25 @@ include tools.mk
 
 # `make deps`: install what is missing, and nothing when nothing is.
 
-# What each kind of goal needs; of the clang tools, the newest that the distribution has.
+# What the goals beside `deps` need; what only tests and checks need never keeps a kernel from being built and booted.
 BUILD_PACKAGES := g++-riscv64-linux-gnu libc6-dev-riscv64-cross qemu-system-misc opensbi e2fsprogs python3
-TEST_PACKAGES := g++ qemu-user gdb-multiarch device-tree-compiler doctest-dev libbenchmark-dev
-CLANG_PACKAGES := clang libclang-rt clang-format clang-tidy
+TEST_PACKAGES := g++ qemu-user gdb-multiarch device-tree-compiler doctest-dev
+CHECK_PACKAGES := libbenchmark-dev debootstrap clang-N libclang-rt-N-dev clang-format-N clang-tidy-N
 
 goals_that_build := all kernel image user qemu qemu-gdb bench soak
-goals_that_debug := gdb
-goals_that_test := test grade grade-on bench-host mutants
-# Beside no other goal `deps` installs everything.
-needed_goals := $(or $(filter-out deps clean,$(MAKECMDGOALS)),everything)
-DEBIAN_PACKAGES := $(BUILD_PACKAGES) $(if $(filter $(goals_that_debug),$(needed_goals)),gdb-multiarch) \
-  $(if $(filter-out $(goals_that_build) $(goals_that_debug) grade-on,$(needed_goals)),$(TEST_PACKAGES)) \
-  $(if $(filter grade-on everything,$(needed_goals)),debootstrap)
-DEBIAN_CLANG_PACKAGES := $(if \
-  $(filter-out $(goals_that_build) $(goals_that_debug) $(goals_that_test),$(needed_goals)),$(CLANG_PACKAGES))
+goals_that_test := test grade mutants
+beside = $(filter $(1),$(MAKECMDGOALS))
+NEEDED_PACKAGES := $(BUILD_PACKAGES) $(if $(call beside,$(goals_that_test)),$(TEST_PACKAGES)) \
+  $(if $(call beside,gdb),gdb-multiarch) $(if $(call beside,bench-host),g++ libbenchmark-dev) \
+  $(if $(call beside,grade-on),debootstrap)
+# Beside another goal, and beside none, `deps` installs everything.
+other_goals_beside := $(filter-out $(goals_that_build) $(goals_that_test) gdb bench-host grade-on,$(or \
+  $(filter-out deps clean,$(MAKECMDGOALS)),everything))
+WANTED_PACKAGES := $(if $(other_goals_beside),$(filter-out $(NEEDED_PACKAGES),$(TEST_PACKAGES) $(CHECK_PACKAGES)))
 
 .PHONY: deps
 deps:
-	@if ! command -v apt-get >/dev/null; then \
-	  echo "make deps installs with apt-get, which is not here. Please install, by the names of your system:"; \
-	  echo "  $(DEBIAN_PACKAGES) $(DEBIAN_CLANG_PACKAGES)"; exit 0; \
-	fi; \
-	installed() { dpkg-query -W -f='$${Status}' $$1 2>/dev/null | grep -q ' installed$$'; }; \
-	as_root() { if [ "$$(id -u)" = 0 ]; then env DEBIAN_FRONTEND=noninteractive "$$@"; \
-	  elif command -v sudo >/dev/null; then sudo env DEBIAN_FRONTEND=noninteractive "$$@"; \
-	  else echo "make deps: neither root nor sudo; install:$$missing"; exit 1; fi; }; \
-	missing=; for p in $(DEBIAN_PACKAGES); do installed $$p || missing="$$missing $$p"; done; \
-	if [ -n "$(DEBIAN_CLANG_PACKAGES)" ]; then \
-	  [ -n "$$(apt-cache pkgnames clang-format)" ] || as_root apt-get -qq update; \
-	  newest=$$(apt-cache pkgnames clang-format- | sed -n 's/^clang-format-\([0-9][0-9]*\)$$/\1/p' | sort -n | tail -n1); \
-	  if [ "$${newest:-0}" -ge $(OLDEST_CLANG) ]; then \
-	    for p in clang-$$newest libclang-rt-$$newest-dev clang-format-$$newest clang-tidy-$$newest; do \
-	      installed $$p || missing="$$missing $$p"; \
-	    done; \
-	  else echo "make deps: no clang of $(OLDEST_CLANG) or later here; make fuzz, tidy and check-format need one"; fi; \
-	fi; \
-	[ -n "$$missing" ] || exit 0; \
-	echo "make deps: installing$$missing"; \
-	as_root apt-get -qq update && \
-	as_root apt-get -qq -y --no-install-recommends \
-	  -o Dpkg::Use-Pty=0 install $$missing >/dev/null
+	@sh deps.sh '$(strip $(NEEDED_PACKAGES))' '$(strip $(WANTED_PACKAGES))' $(OLDEST_CLANG)
 
 .PHONY: clean
 clean:

@@ -27,7 +27,8 @@ installed = $(if $(shell command -v $(1)),$(1)) $(shell IFS=:; \
   sed -n 's|.*/\($(1)-[0-9][0-9]*\)$$|\1|p' | sort -Vru)
 
 # $(call newest_first,TOOL): the same, by version.
-newest_first = $(shell printf '%s\n' $(foreach t,$(call installed,$(1)),$(call version,$(t))=$(t)) | sort -Vr | sed 's/.*=//')
+newest_first = $(shell printf '%s\n' $(foreach t,$(call installed,$(1)),$(call version,$(t))=$(t)) | \
+  sort -Vr | sed 's/.*=//')
 
 # $(call new_enough,TOOLS,OLDEST): the first of them that is; empty if there is none.
 new_enough = $(firstword $(foreach t,$(1),$(if $(call at_least,$(2),$(call version,$(t))),$(t))))
