@@ -93,6 +93,16 @@ class MakeTest(unittest.TestCase):
             for line in compilations:
                 self.assertEqual("-Werror" in line.split(), strict, line)
 
+    def test_what_the_compiler_warns_of_builds_with_werror_0_only(self):
+        header = self.directory / "warning.h"
+        header.write_text("static void nobody_calls_this(void) {}\n")
+        program = self.directory / "build" / "user" / "obj" / "bin" / "true.o"
+        for variables, builds in (((), False), (("WERROR=0",), True)):
+            status, lines = self.make(str(program), f"CROSS_CC={CROSS_CC} -include {header}", *variables)
+            self.assertIn("nobody_calls_this", "\n".join(lines))
+            self.assertEqual(status == 0, builds, lines)
+            self.assertEqual(program.exists(), builds)
+
     def test_too_old_a_compiler_or_emulator_is_one_line_before_anything_is_built(self):
         self.pretend(**{"riscv64-linux-gnu-g++": "riscv64-linux-gnu-g++ (Ubuntu 11.4.0-1ubuntu1~22.04) 11.4.0"})
         for goal in ("kernel", "all", "qemu", "grade"):
