@@ -69,7 +69,7 @@ BUILD_PACKAGES := g++-riscv64-linux-gnu libc6-dev-riscv64-cross qemu-system-misc
 TEST_PACKAGES := g++ qemu-user gdb-multiarch device-tree-compiler doctest-dev
 CHECK_PACKAGES := libbenchmark-dev debootstrap clang-N libclang-rt-N-dev clang-format-N clang-tidy-N
 
-goals_that_build := all kernel image user qemu qemu-gdb bench soak
+goals_that_build := all kernel image user qemu qemu-gdb bench compare soak
 goals_that_test := test grade mutants
 beside = $(filter $(1),$(MAKECMDGOALS))
 NEEDED_PACKAGES := $(BUILD_PACKAGES) $(if $(call beside,$(goals_that_test)),$(TEST_PACKAGES)) \
@@ -128,7 +128,7 @@ $(1).gch: $(1) $(4)
 endef
 
 # What a goal needs in the end is looked for before it begins: nobody builds for minutes to hear of an old emulator.
-goals_that_boot := qemu qemu-gdb grade soak bench
+goals_that_boot := qemu qemu-gdb grade soak bench compare
 goals_that_cross := all kernel image user $(goals_that_boot)
 goals_on_this_machine := test grade bench-host
 asked = $(filter $(1),$(or $(MAKECMDGOALS),$(.DEFAULT_GOAL)))

@@ -111,7 +111,7 @@ class MakeTest(unittest.TestCase):
                         "g++": "g++ (Debian 10.2.1-6) 10.2.1 20210110"})
         self.refused("qemu", "qemu-system-riscv64 not found", "make deps")
         self.pretend(**{"qemu-system-riscv64": "QEMU emulator version 6.2.0 (Debian 1:6.2+dfsg-2ubuntu6.26)"})
-        for goal in ("qemu", "qemu-gdb", "grade", "soak", "bench"):
+        for goal in ("qemu", "qemu-gdb", "grade", "soak", "bench", "compare"):
             self.refused(goal, "qemu-system-riscv64", "version 6.2.0", "7.2 or later")
         self.refused("test", "g++", "version 10.2.1", "12 or later")
         self.pretend(**{"qemu-system-riscv64": "QEMU emulator version 10.0.7 (Debian 1:10.0.7+ds-0+deb13u1)"})
@@ -152,7 +152,8 @@ class MakeTest(unittest.TestCase):
             self.link(other + tool, TOOLPREFIX + tool)
         self.link(other + "gcc", CROSS_CC)
         self.link(other + "g++", CROSS_CXX)
-        goals = [f"{self.directory}/build/kernel/kernel/lib/format.o", f"{self.directory}/build/user/bin/true"]
+        goals = [f"{self.directory}/build/{file}" for file in
+                 ("kernel/kernel/lib/format.o", "kernel/kernel/start/entry.S.o", "user/bin/true")]
         tools = [*COMMON_TOOLS, "python3", "touch"]
         status, lines = self.make(*goals, f"TOOLPREFIX={other}", tools=tools)
         self.assertEqual(status, 0, lines)
@@ -166,7 +167,7 @@ class MakeTest(unittest.TestCase):
         status, lines = self.make("help", tools=COMMON_TOOLS)
         self.assertEqual(status, 0)
         text = "\n".join(lines)
-        for goal in ("deps", "qemu", "qemu-gdb", "gdb", "test", "grade", "bench", "check-format", "tidy",
+        for goal in ("deps", "qemu", "qemu-gdb", "gdb", "test", "grade", "grade-on", "bench", "check-format", "tidy",
                      "compile_commands.json", "clean"):
             self.assertIn(f"make {goal}", text)
 
