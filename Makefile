@@ -60,51 +60,29 @@ endif
 .PHONY: FORCE
 FORCE:
 
+include tools.mk
+
 # `make deps`: install what is missing, and nothing when nothing is.
 
-# What each kind of goal needs. The clang tools are the newest of 17 or later that the distribution has: Debian 12's default
-# clang, 14, cannot read GCC 12's <expected> (it lacks conditionally trivial destructors).
+# What the goals beside `deps` need; what only tests and checks need never keeps a kernel from being built and booted.
 BUILD_PACKAGES := g++-riscv64-linux-gnu libc6-dev-riscv64-cross qemu-system-misc opensbi e2fsprogs python3
-TEST_PACKAGES := g++ qemu-user gdb-multiarch device-tree-compiler doctest-dev libbenchmark-dev
-CLANG_PACKAGES := clang libclang-rt clang-format clang-tidy
-OLDEST_CLANG := 17
+TEST_PACKAGES := g++ qemu-user gdb-multiarch device-tree-compiler doctest-dev
+CHECK_PACKAGES := libbenchmark-dev debootstrap clang-N libclang-rt-N-dev clang-format-N clang-tidy-N
 
-goals_that_build := all kernel image user qemu qemu-gdb bench soak
-goals_that_debug := gdb
-goals_that_test := test grade grade-on bench-host mutants
-# Beside no other goal `deps` installs everything.
-needed_goals := $(or $(filter-out deps clean,$(MAKECMDGOALS)),everything)
-DEBIAN_PACKAGES := $(BUILD_PACKAGES) $(if $(filter $(goals_that_debug),$(needed_goals)),gdb-multiarch) \
-  $(if $(filter-out $(goals_that_build) $(goals_that_debug) grade-on,$(needed_goals)),$(TEST_PACKAGES)) \
-  $(if $(filter grade-on everything,$(needed_goals)),debootstrap)
-DEBIAN_CLANG_PACKAGES := $(if \
-  $(filter-out $(goals_that_build) $(goals_that_debug) $(goals_that_test),$(needed_goals)),$(CLANG_PACKAGES))
+goals_that_build := all kernel image user qemu qemu-gdb bench compare soak
+goals_that_test := test grade mutants
+beside = $(filter $(1),$(MAKECMDGOALS))
+NEEDED_PACKAGES := $(BUILD_PACKAGES) $(if $(call beside,$(goals_that_test)),$(TEST_PACKAGES)) \
+  $(if $(call beside,gdb),gdb-multiarch) $(if $(call beside,bench-host),g++ libbenchmark-dev) \
+  $(if $(call beside,grade-on),debootstrap)
+# Beside another goal, and beside none, `deps` installs everything.
+other_goals_beside := $(filter-out $(goals_that_build) $(goals_that_test) gdb bench-host grade-on,$(or \
+  $(filter-out deps clean,$(MAKECMDGOALS)),everything))
+WANTED_PACKAGES := $(if $(other_goals_beside),$(filter-out $(NEEDED_PACKAGES),$(TEST_PACKAGES) $(CHECK_PACKAGES)))
 
 .PHONY: deps
 deps:
-	@if ! command -v apt-get >/dev/null; then \
-	  echo "make deps installs with apt-get, which is not here. Please install, by the names of your system:"; \
-	  echo "  $(DEBIAN_PACKAGES) $(DEBIAN_CLANG_PACKAGES)"; exit 0; \
-	fi; \
-	installed() { dpkg-query -W -f='$${Status}' $$1 2>/dev/null | grep -q ' installed$$'; }; \
-	as_root() { if [ "$$(id -u)" = 0 ]; then env DEBIAN_FRONTEND=noninteractive "$$@"; \
-	  elif command -v sudo >/dev/null; then sudo env DEBIAN_FRONTEND=noninteractive "$$@"; \
-	  else echo "make deps: neither root nor sudo; install:$$missing"; exit 1; fi; }; \
-	missing=; for p in $(DEBIAN_PACKAGES); do installed $$p || missing="$$missing $$p"; done; \
-	if [ -n "$(DEBIAN_CLANG_PACKAGES)" ]; then \
-	  [ -n "$$(apt-cache pkgnames clang-format)" ] || as_root apt-get -qq update; \
-	  newest=$$(apt-cache pkgnames clang-format- | sed -n 's/^clang-format-\([0-9][0-9]*\)$$/\1/p' | sort -n | tail -n1); \
-	  if [ "$${newest:-0}" -ge $(OLDEST_CLANG) ]; then \
-	    for p in clang-$$newest libclang-rt-$$newest-dev clang-format-$$newest clang-tidy-$$newest; do \
-	      installed $$p || missing="$$missing $$p"; \
-	    done; \
-	  else echo "make deps: no clang of $(OLDEST_CLANG) or later here; make fuzz, tidy and check-format need one"; fi; \
-	fi; \
-	[ -n "$$missing" ] || exit 0; \
-	echo "make deps: installing$$missing"; \
-	as_root apt-get -qq update && \
-	as_root apt-get -qq -y --no-install-recommends \
-	  -o Dpkg::Use-Pty=0 install $$missing >/dev/null
+	@sh deps.sh '$(strip $(NEEDED_PACKAGES))' '$(strip $(WANTED_PACKAGES))' $(OLDEST_CLANG)
 
 .PHONY: clean
 clean:
@@ -130,48 +108,6 @@ ifneq ($(filter-out $(PAGERS),$(if $(filter compare,$(MAKECMDGOALS)),$(COMPARED)
 $(error PAGER=$(PAGER): expected one of: $(PAGERS))
 endif
 
-# $(call need,TOOL): its name if it is installed, else one line that says what to do. The variables below are
-# expanded in recipes, so a missing tool stops only the goals that use it; the first use replaces the variable
-# by its value.
-need = $(if $(shell command -v $(1)),$(1),$(error $(1) not found; run `make deps`))
-once = $(eval $(1) := $(2))$($(1))
-
-# The oldest that will do: GCC 11 lacks <expected>; QEMU before 7.2 lacks -M virt,aclint=on with what the kernel expects of it.
-OLDEST_GCC := 12
-OLDEST_QEMU := 7.2
-gcc_versions := 20 19 18 17 16 15 14 13 12
-
-# $(call newest_gcc,TOOL): its plain name where that is new enough, else the newest of its versioned names.
-newest_gcc = $(or $(if $(filter $(gcc_versions),$(shell $(1) -dumpversion 2>/dev/null | cut -d. -f1)),$(1)),$(firstword \
-  $(foreach v,$(gcc_versions),$(shell command -v $(1)-$(v)))),$(error $(if $(shell command -v $(1)),$(1) is version \
-  $(shell $(1) -dumpversion) and $(OLDEST_GCC) or later is needed; install $(1)-$(OLDEST_GCC) or a later one,$(1) not found; \
-  run `make deps`)))
-
-# The true at the end: make drops the output of a shell that ends with 127.
-found_toolprefix := $(firstword $(foreach p,riscv64-linux-gnu- riscv64-unknown-linux-gnu-,$(if $(shell \
-  for tool in $(p)g++ $(gcc_versions:%=$(p)g++-%); do command -v $$tool; done; true),$(p))))
-ifndef TOOLPREFIX
-TOOLPREFIX = $(or $(found_toolprefix),$(error riscv64-linux-gnu-g++ not found; run `make deps`))
-endif
-CROSS_CC = $(call once,CROSS_CC,$(call newest_gcc,$(TOOLPREFIX)gcc))
-CROSS_CXX = $(call once,CROSS_CXX,$(call newest_gcc,$(TOOLPREFIX)g++))
-
-# $(call new_enough_qemu,TOOL): its name, where it is not too old.
-qemu_version = $(shell $(1) --version 2>/dev/null | sed -n 's/^QEMU emulator version \([0-9.]*\).*/\1/p')
-new_enough_qemu = $(if $(filter $(OLDEST_QEMU),$(shell printf '%s\n' $(OLDEST_QEMU) $(call qemu_version,$(call need,$(1))) \
-  | sort -V | head -n1)),$(1),$(error $(1) is version $(call qemu_version,$(1)) and $(OLDEST_QEMU) or later is needed))
-
-# $(call newest_clang,TOOL): the newest of its versioned names, or the name alone where that is new enough.
-clang_versions := 25 24 23 22 21 20 19 18 17
-newest_clang = $(or $(firstword $(foreach v,$(clang_versions),$(shell command -v $(1)-$(v)))),$(if \
-  $(filter $(clang_versions),$(shell $(1) --version 2>/dev/null | sed -n 's/.*version \([0-9]*\).*/\1/p')),$(1)),$(error \
-  $(1) of version $(OLDEST_CLANG) or later not found; run `make deps`))
-
-CLANGXX = $(call once,CLANGXX,$(call newest_clang,clang++))
-HOSTCXX = $(call once,HOSTCXX,$(call newest_gcc,g++))
-PYTHON = $(call once,PYTHON,$(call need,python3))
-QEMU = $(call once,QEMU,$(call new_enough_qemu,qemu-system-riscv64))
-
 # $(call remember,VARIABLE): recipe of a file that holds the variable's value and changes only when it does.
 # What is built with the variable depends on the file.
 define remember
@@ -191,10 +127,20 @@ $(1).gch: $(1) $(4)
 -include $(1).d
 endef
 
+# What a goal needs in the end is looked for before it begins: nobody builds for minutes to hear of an old emulator.
+goals_that_boot := qemu qemu-gdb grade soak bench compare
+goals_that_cross := all kernel image user $(goals_that_boot)
+goals_on_this_machine := test grade bench-host
+asked = $(filter $(1),$(or $(MAKECMDGOALS),$(.DEFAULT_GOAL)))
+looked_for := $(if $(call asked,$(goals_that_cross)),$(CROSS_CXX)) $(if $(call asked,$(goals_that_boot)),$(QEMU)) \
+  $(if $(call asked,$(goals_on_this_machine)),$(HOSTCXX))
+
 .PHONY: all
 all: kernel image
 
 include kernel/kernel.mk
+# The shell for this machine, too, is compiled by a g++ that is new enough.
+USER_HOST_CXX ?= $(HOSTCXX)
 -include user/user.mk
 include mkfs/mkfs.mk
 -include test/host/host.mk
@@ -212,31 +158,15 @@ GDB_PORT ?= $(shell expr 26000 + $$(id -u) % 6000)
 GDB_INIT ?= $(BUILD)/gdbinit
 GDBFLAGS ?=
 
-# A disk whose superblock says (s_state, at byte 1082, without its bit 0) that it was mounted when the machine ended.
-define check_disk
-@if [ $$(($$(od -An -tu1 -j1082 -N1 $(DISK_IMAGE)) & 1)) = 0 ]; then \
-  echo "$(DISK_IMAGE) was not unmounted: e2fsck -p mends it before the boot"; \
-  PATH=$$PATH:/usr/sbin:/sbin e2fsck -p $(DISK_IMAGE) >$(DISK_IMAGE).e2fsck 2>&1; [ $$? -lt 4 ] || \
-    { cat $(DISK_IMAGE).e2fsck; echo "e2fsck -p could not mend it: rm $(DISK_IMAGE) makes it anew"; exit 1; }; \
-fi
-endef
-
 .PHONY: qemu qemu-gdb gdb
-# An emulator that will not do is named before anything is built for it.
-.PHONY: emulator
-emulator:
-	@: $(QEMU)
-$(if $(filter qemu qemu-gdb grade,$(MAKECMDGOALS)),$(KERNEL_FLAGS_FILE): | emulator)
-
 qemu: $(KERNEL_ELF) $(DISK_IMAGE)
-	$(check_disk)
+	$(Q)$(PYTHON) -B mkfs/check_disk.py $(DISK_IMAGE)
 	$(Q)$(QEMU) $(QEMUFLAGS)
 
 qemu-gdb: $(KERNEL_ELF) $(DISK_IMAGE) $(GDB_INIT)
+	$(Q)$(PYTHON) -B mkfs/check_disk.py $(DISK_IMAGE)
 	@echo "QEMU waits for gdb on port $(GDB_PORT): run \`make gdb\` in another terminal."
 	$(Q)$(QEMU) $(QEMUFLAGS) -S -gdb tcp::$(GDB_PORT)
-
-GDB ?= $(or $(shell command -v gdb-multiarch),$(shell command -v $(found_toolprefix)gdb),$(call need,gdb-multiarch))
 
 gdb: $(KERNEL_ELF) $(GDB_INIT)
 	$(Q)$(GDB) -q -x $(GDB_INIT) $(GDBFLAGS)

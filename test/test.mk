@@ -8,13 +8,18 @@ SEED ?=
 JOBS ?=
 
 # The specification of the memory core as a program of the guest: the same sources, built for RISC-V. doctest is
-# headers only, so the ones of this machine serve; -idirafter keeps its other headers out of the way.
+# headers only, so the ones of this machine serve, from where its compiler has them; -idirafter keeps what else is there
+# out of the way.
+DOCTEST_FOLDER = $(call once,DOCTEST_FOLDER,$(shell $(HOSTCXX) -M -include doctest/doctest.h -xc++ /dev/null | \
+  tr ' ' '\n' | sed -n 's|/doctest/doctest\.h$$||p'))
+
 GUEST_MM_TEST := $(BUILD)/guest/mm_test
 GUEST_MM_TEST_SOURCES := test/host/main.cpp $(HOST_CASE_SOURCES) $(HOST_SPACE_SOURCE) $(HOST_MACHINE_SOURCES) \
   $(MM_SRCS) $(HOST_BOARD_SOURCES)
 GUEST_MM_TEST_OBJECTS := $(GUEST_MM_TEST_SOURCES:%.cpp=$(BUILD)/guest/%.o)
 
-GUEST_CXXFLAGS = -std=c++23 $(HOST_OPTIMIZE) -pthread -DFAULTLINE_CHECK_LOCK_RANKS -idirafter /usr/include -I. -MMD -MP
+GUEST_CXXFLAGS = -std=c++23 $(HOST_OPTIMIZE) -pthread -DFAULTLINE_CHECK_LOCK_RANKS $(DOCTEST_FOLDER:%=-idirafter %) \
+  -I. -MMD -MP
 
 $(BUILD)/guest/%.o: %.cpp
 	@echo "  CXX  $< (guest)"
@@ -39,7 +44,8 @@ $(GUEST_MM_TEST): $(GUEST_MM_TEST_OBJECTS)
 KERNELS := $(PAGERS:%=$(BUILD)/kernel-%$(KERNEL_SUFFIX).elf)
 
 # What the tests read of the build's choices.
-test_environment = PAGERS="$(PAGERS)" KERNEL_SUFFIX=$(KERNEL_SUFFIX) TOOLPREFIX=$(TOOLPREFIX) BIOS=$(BIOS) PYTHONDONTWRITEBYTECODE=1
+test_environment = PAGERS="$(PAGERS)" KERNEL_SUFFIX=$(KERNEL_SUFFIX) TOOLPREFIX=$(TOOLPREFIX) CROSS_CC=$(CROSS_CC) CROSS_CXX=$(CROSS_CXX) \
+  BIOS=$(BIOS) PYTHONDONTWRITEBYTECODE=1
 
 .PHONY: grade grade-on soak bench compare
 grade: $(KERNELS) $(FS_IMAGE) $(HOST_TESTS) $(GUEST_MM_TEST) user-host
@@ -67,8 +73,6 @@ compare: $(COMPARED:%=$(BUILD)/kernel-%.elf) $(FS_IMAGE)
 STYLED := $(sort $(shell find kernel user test -name '*.[ch]' -o -name '*.cpp' -o -name '*.hpp'))
 
 .PHONY: check-format format tidy
-CLANG_FORMAT = $(call once,CLANG_FORMAT,$(call newest_clang,clang-format))
-CLANG_TIDY = $(call once,CLANG_TIDY,$(call newest_clang,clang-tidy))
 
 check-format:
 	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(STYLED)

@@ -7,6 +7,8 @@
 BUILD ?= build
 WARNINGS_ARE_ERRORS ?= -Werror
 TOOLPREFIX ?= riscv64-linux-gnu-
+CROSS_CC ?= $(TOOLPREFIX)gcc
+CROSS_CXX ?= $(TOOLPREFIX)g++
 ifneq ($(V),1)
 Q ?= @
 endif
@@ -52,13 +54,13 @@ $(BUILD)/user/obj/%.o: user/%.cpp user/user.mk
 define user_program
 $(BUILD)/user/debug/$(1): $(2)
 	@mkdir -p $$(@D)
-	$$(Q)$$($(3)) $$(USER_LDFLAGS) $$^ -o $$@
+	$$(Q)$(3) $$(USER_LDFLAGS) $$^ -o $$@
 endef
 $(foreach s,$(USER_C_SOURCES),$(eval \
-  $(call user_program,$(basename $(notdir $(s))),$(s:user/%.c=$(BUILD)/user/obj/%.o),CROSS_CC)))
+  $(call user_program,$(basename $(notdir $(s))),$(s:user/%.c=$(BUILD)/user/obj/%.o),$$(CROSS_CC))))
 $(foreach s,$(USER_CXX_SOURCES),$(eval \
-  $(call user_program,$(basename $(notdir $(s))),$(s:user/%.cpp=$(BUILD)/user/obj/%.o),CROSS_CXX)))
-$(eval $(call user_program,sh,$(USER_SHELL_OBJECTS),CROSS_CXX))
+  $(call user_program,$(basename $(notdir $(s))),$(s:user/%.cpp=$(BUILD)/user/obj/%.o),$$(CROSS_CXX))))
+$(eval $(call user_program,sh,$(USER_SHELL_OBJECTS),$$(CROSS_CXX)))
 
 $(BUILD)/user/debug/[: $(BUILD)/user/debug/test
 	$(Q)cp $< $@

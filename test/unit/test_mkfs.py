@@ -71,6 +71,42 @@ class MkfsTest(unittest.TestCase):
         self.assertNotEqual(result.returncode, 0)
         self.assertFalse(output.exists())
 
+    def check_disk(self, image):
+        return subprocess.run([sys.executable, "-B", REPOSITORY / "mkfs" / "check_disk.py", image], text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def test_a_disk_that_was_unmounted_is_booted_as_it_is(self):
+        image, _ = self.mkfs("image", self.programs)
+        before = image.read_bytes()
+        result = self.check_disk(image)
+        self.assertEqual((result.returncode, result.stdout), (0, ""))
+        self.assertEqual(image.read_bytes(), before)
+
+    def test_a_disk_that_was_not_unmounted_is_mended_and_one_line_says_so(self):
+        # The superblock's s_state without its first bit; the flag of a journal that has yet to be written to the disk.
+        for field, size, clear, set_bit in ((0x3A, 2, 0x1, 0), (0x60, 4, 0, 0x4)):
+            image, _ = self.mkfs("image", self.programs)
+            with open(image, "r+b") as disk:
+                disk.seek(1024 + field)
+                value = int.from_bytes(disk.read(size), "little")
+                disk.seek(1024 + field)
+                disk.write((value & ~clear | set_bit).to_bytes(size, "little"))
+            result = self.check_disk(image)
+            self.assertEqual((result.returncode, result.stdout),
+                             (0, f"{image} was not unmounted: e2fsck -p mended it\n"))
+            self.assertEqual(self.check_disk(image).stdout, "")
+
+    def test_a_disk_that_e2fsck_will_not_mend_unasked_stops_the_boot(self):
+        image, _ = self.mkfs("image", self.programs)
+        subprocess.run(["debugfs", "-w", "-R", "set_inode_field <2> mode 0", image], env=E2FSPROGS, check=True,
+                       capture_output=True)
+        subprocess.run(["debugfs", "-w", "-R", "set_super_value state 0", image], env=E2FSPROGS, check=True,
+                       capture_output=True)
+        result = self.check_disk(image)
+        self.assertNotEqual(result.returncode, 0)
+        self.assertEqual(result.stdout.count("\n"), 1, result.stdout)
+        self.assertIn(f"rm {image}", result.stdout)
+
 
 if __name__ == "__main__":
     unittest.main()
