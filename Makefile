@@ -60,7 +60,7 @@ endif
 .PHONY: FORCE
 FORCE:
 
-include tools.mk
+include kernel/tools.mk
 
 # `make deps`: install what is missing, and nothing when nothing is.
 
@@ -82,7 +82,7 @@ WANTED_PACKAGES := $(if $(other_goals_beside),$(filter-out $(NEEDED_PACKAGES),$(
 
 .PHONY: deps
 deps:
-	@sh deps.sh '$(strip $(NEEDED_PACKAGES))' '$(strip $(WANTED_PACKAGES))' $(OLDEST_CLANG)
+	@sh .ci/deps.sh '$(strip $(NEEDED_PACKAGES))' '$(strip $(WANTED_PACKAGES))' $(OLDEST_CLANG)
 
 .PHONY: clean
 clean:
