@@ -39,8 +39,9 @@ def make_root(distribution, directory):
 
 def tracked_files():
     """The tree as it is, without what is built: what git has, and what it would take."""
-    listing = subprocess.run(["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-                             check=True, capture_output=True)
+    # Root is seldom who owns the clone.
+    listing = subprocess.run(["git", "-c", f"safe.directory={ROOT}", "-C", ROOT, "ls-files", "-z", "--cached", "--others",
+                              "--exclude-standard"], check=True, capture_output=True)
     return {name for name in os.fsdecode(listing.stdout).split("\0") if name and (ROOT / name).is_file()}
 
 
@@ -60,7 +61,7 @@ def copy_sources(target):
 
 
 def run_in(root, goals):
-    """Runs `make deps GOALS` inside; returns its status. Called in namespaces of its own."""
+    """Runs `make deps GOALS` inside; returns its status."""
     subprocess.run(["mount", "-t", "proc", "proc", root / "proc"], check=True)
     subprocess.run(["mount", "--rbind", "/dev", root / "dev"], check=True)
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", root / "tmp"], check=True)
@@ -88,9 +89,10 @@ def main():
             sys.exit(f"make grade-on: {tool} not found; run `make deps grade-on DIST={arguments.dist}`")
     directory = (arguments.build / "roots" / arguments.dist).resolve()
     if IN_NAMESPACES in os.environ:
+        # debootstrap mounts too: what is begun anew after a killed run must not be removed through its mounts.
+        make_root(arguments.dist, directory)
+        copy_sources(directory / SOURCE)
         sys.exit(run_in(directory, arguments.goals))
-    make_root(arguments.dist, directory)
-    copy_sources(directory / SOURCE)
     command = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", sys.executable, "-B",
                __file__, *sys.argv[1:]]
     sys.exit(subprocess.run(command, env=dict(os.environ, **{IN_NAMESPACES: "1"})).returncode)
