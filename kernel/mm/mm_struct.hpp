@@ -188,19 +188,10 @@ class MmStruct {
   [[nodiscard]] Result<> handle_page_fault(const PageFaultReason& reason) {
     faults_[platform::current_hart()].fetch_add(1, std::memory_order_relaxed);
     count(Counter::PageFault);
-    for (;;) {
-      Result<> result;
-      {
-        ReadGuard guard(lock_);
-        result = pager_.handle_page_fault(*table_, reason);
-      }
-      if (result) [[likely]]
-        return result;
-      if (result.error() == KernelError::NotMapped) result = grow_stack(reason.address);
-      if (result) continue;
-      count(Counter::FailedFault);
-      return result;
-    }
+    const Result<> handled = try_page_fault(reason);
+    if (handled) [[likely]]
+      return {};
+    return try_growing_stack(reason, handled.error());
   }
 
   /// True when every byte of the range is mapped and its mapping allows the access. Loads nothing.
@@ -307,6 +298,12 @@ class MmStruct {
   /// Where get_user_page has nothing: asks handle_page_fault why. It may be there by now; errors: BadAddress,
   /// OutOfMemory.
   Result<> make_accessible(Va va, Access access);
+  [[nodiscard]] Result<> try_page_fault(const PageFaultReason& reason) {
+    ReadGuard guard(lock_);
+    return pager_.handle_page_fault(*table_, reason);
+  }
+  /// A fault that has failed, unless all it needs is a longer stack. Errors as handle_page_fault.
+  [[nodiscard]] Result<> try_growing_stack(const PageFaultReason& reason, KernelError error);
   /// Lets the stack above an address where nothing is mapped grow down to it. Errors: NotMapped when there is
   /// none, or it may not; OutOfMemory.
   [[nodiscard]] Result<> grow_stack(Va va);

@@ -184,6 +184,20 @@ Result<> MmStruct<P>::check_newly_writable(VaRange pages) const {
 
 // --- Stacks ---
 
+// Out of line, so that a fault that succeeds saves few registers.
+template <class P>
+[[gnu::noinline]] Result<> MmStruct<P>::try_growing_stack(const PageFaultReason& reason, KernelError error) {
+  while (error == KernelError::NotMapped) {
+    const Result<> grown = grow_stack(reason.address);
+    const Result<> handled = grown ? try_page_fault(reason) : grown;
+    if (handled) return {};
+    error = handled.error();
+    if (!grown) break;
+  }
+  count(Counter::FailedFault);
+  return failure(error);
+}
+
 template <class P>
 Result<> MmStruct<P>::grow_stack(Va va) {
   WriteGuard guard(lock_);
