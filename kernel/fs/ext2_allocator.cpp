@@ -96,6 +96,7 @@ Result<> Volume::release_freed(std::size_t count) {
     freed_[kept++] = freed_[i];
   }
   while (freed_.size() > kept) freed_.pop_back();
+  if (kept == 0) freed_ = {};  // what many removals at once took stays with nobody
   return outcome;
 }
 
