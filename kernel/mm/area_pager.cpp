@@ -124,24 +124,15 @@ void AreaPager::remove_area_pages(PageTable& table, VmArea& area, VaRange part, 
     table.remove_pages(part, whole, batch);
     return;
   }
-  // What was written through this mapping is the file's. Not before the fence, because until then a hart may
-  // still write; and not after the frames are let go, because then the cache could drop a page that it takes
-  // for clean.
-  batch.finish();
-  constexpr std::uint64_t kChunk = TlbBatch::kMostHeld * kPageSize;
-  for (Va at = part.start(); at < part.end();) {
-    const VaRange chunk(at,
-                        std::min(at + std::min<std::uint64_t>(kChunk, kUserEnd - at.value()), part.end()));
-    std::uint64_t dirty = 0;
-    table.remove_pages(chunk, whole, batch, &dirty);
-    batch.finish_with([&] {
-      for (std::uint64_t left = dirty; left != 0; left &= left - 1) {
-        const auto page = static_cast<std::uint64_t>(std::countr_zero(left));
-        file->mark_dirty(area.page_index(chunk.start() + page * kPageSize));
-      }
-    });
-    at = chunk.end();
-  }
+  // What was written through this mapping is the file's.
+  batch.for_each_written(
+      part,
+      [&](VaRange chunk) {
+        std::uint64_t dirty = 0;
+        table.remove_pages(chunk, whole, batch, &dirty);
+        return dirty;
+      },
+      [&](Va page) { file->mark_dirty(area.page_index(page)); });
 }
 
 std::size_t AreaPager::remove_areas(PageTable& table, VaRange range, VaRange gap) {

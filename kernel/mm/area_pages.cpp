@@ -1,6 +1,5 @@
 #include "kernel/mm/area_pages.hpp"
 
-#include <algorithm>
 #include <array>
 #include <span>
 
@@ -12,13 +11,6 @@ namespace {
 /// table.
 constexpr std::size_t kMapAround = 16;
 static_assert(kEntriesPerTable % kMapAround == 0);
-
-/// The group of pages around `page` that one fault maps, as far as it lies in the area.
-VaRange group_around(const VmArea& area, Va page) {
-  const std::uint64_t start = page.value() & ~(kMapAround * kPageSize - 1);
-  return VaRange(std::max(area.start(), Va::checked(start)),
-                 std::min(area.end(), Va::checked(start + kMapAround * kPageSize)));
-}
 
 /// Gives a page all the rights of its area, for this hart at once.
 void widen_here(const Space& space, const LockedEntry& locked, const VmArea& area) {
@@ -41,7 +33,7 @@ Result<> load_cached(const EntryRef& entry, const VmArea& area, bool write) {
   const Va page = entry.va();
   RegularFile& file = *area.file();
   const Untruncated untruncated(area);
-  const VaRange group = group_around(area, page);
+  const VaRange group = group_around(area, page, kMapAround * kPageSize);
   const auto mine = static_cast<std::size_t>(page - group.start()) / kPageSize;
   std::array<Frame, kMapAround> frames;
   file.cached_pages(area.page_index(group.start()), std::span(frames).first(group.pages()));

@@ -12,6 +12,7 @@
 // the entry allows the access, and fences. A page that gains rights where it stands is another matter: the
 // hart has just refused the access by the old entry, and surely still has it.
 
+#include <algorithm>
 #include <cstdint>
 
 #include "kernel/mm/memory_system.hpp"
@@ -42,6 +43,13 @@ inline std::uint64_t software_bits(const VmArea& area) noexcept {
 /// Before new bytes become executable: no hart may fetch what its instruction cache kept of the frame's past.
 inline void prepare_execution(const VmArea& area) noexcept {
   if (area.permission().executable()) platform::synchronize_instructions();
+}
+
+/// The aligned group of `bytes`, a power of two, around an address of an area, as far as it lies in the area.
+inline VaRange group_around(const VmArea& area, Va va, std::uint64_t bytes) noexcept {
+  const std::uint64_t start = va.value() & ~(bytes - 1);
+  return VaRange(std::max(area.start(), Va::checked(start)),
+                 std::min(area.end(), Va::checked(start + bytes)));
 }
 
 /// A frame with the contents of a page: the cache's own where the area is shared, otherwise one that nobody

@@ -9,13 +9,6 @@ namespace {
 constexpr std::uint64_t kGroupSize = 64 * 1024;
 static_assert(kEntriesPerTable * kPageSize % kGroupSize == 0);  // all entries of a group stand in one table
 
-/// The aligned group around an address, as far as it lies in the area.
-VaRange group_around(const VmArea& area, Va va) {
-  const std::uint64_t start = va.value() & ~(kGroupSize - 1);
-  return VaRange(std::max(area.start(), Va::checked(start)),
-                 std::min(area.end(), Va::checked(start + kGroupSize)));
-}
-
 /// Whether a fault at this address finds no page, so that it pages on demand.
 bool never_touched(const PageTable& table, Va va) {
   const std::optional<EntryRef> entry = table.find(va);
@@ -30,7 +23,7 @@ Result<> ClusterPager::handle_page_fault(PageTable& table, const PageFaultReason
   // Nobody else removes areas or tables while this runs (pager.hpp); other faults may fill entries meanwhile.
   const VmArea& area = *areas_.find(reason.address);
   if (!demand || !area.is_anonymous()) return {};
-  const VaRange group = group_around(area, reason.address);
+  const VaRange group = area_pages::group_around(area, reason.address, kGroupSize);
   for (Va page = group.start(); page < group.end(); page = page + kPageSize) {
     const std::optional<EntryRef> entry = table.find(page);
     if (!entry || !entry->peek().is_empty()) continue;

@@ -165,8 +165,14 @@ bool MmStruct<P>::grow_heap(VaRange more) {
 
 template <class P>
 Result<> MmStruct<P>::become_child() {
-  Va at = Va::checked(0);
-  while (const VmArea* area = pager_.areas().first_ending_after(at)) {
+  constexpr AreaFlags kNotInherited =
+      AreaFlags(AreaFlag::DontFork).with(AreaFlag::WipeOnFork).with(AreaFlag::Locked);
+  const auto concerned = [](const VmArea& area) {
+    return area.flags() != area.flags().without(kNotInherited);
+  };
+  VaRange rest(Va::checked(0), Va::checked(kUserEnd));
+  // Looked up anew after each: what is done to one may remove its neighbour, or join it.
+  while (const VmArea* area = first_where(rest, concerned)) {
     const VaRange range = area->range();
     const AreaFlags flags = area->flags();
     if (flags.has(AreaFlag::DontFork)) {
@@ -175,8 +181,7 @@ Result<> MmStruct<P>::become_child() {
       if (flags.has(AreaFlag::WipeOnFork)) TRY(pager_.advise(*table_, range, Advice::DontNeed));
       if (flags.has(AreaFlag::Locked)) TRY(pager_.change_flags(range, {}, AreaFlag::Locked));
     }
-    if (range.end().value() >= kUserEnd) break;
-    at = range.end();
+    rest = VaRange(range.end(), rest.end());
   }
   return {};
 }

@@ -8,8 +8,6 @@
 
 #include "kernel/mm/regular_file.hpp"
 
-#include <bit>
-
 #include "kernel/mm/table_words.hpp"
 #include "kernel/mm/vm_area.hpp"
 
@@ -40,26 +38,6 @@ void for_each_last_level_table(const Space& space, VaRange range, F&& f) {
 /// The first page index that lies wholly past `size` bytes.
 std::uint64_t first_page_beyond(std::uint64_t size) {
   return size / kPageSize + (size % kPageSize != 0 ? 1 : 0);
-}
-
-/// Calls take(chunk) for parts of the piece, which removes entries or their D bits into the batch and returns
-/// a set of the pages that had been written; then, when no hart can write to those unseen, written(page) for
-/// each.
-template <class Take, class Written>
-void for_each_written(VaRange piece, TlbBatch& batch, Take take, Written written) {
-  constexpr std::uint64_t kChunk = TlbBatch::kMostHeld * kPageSize;
-  for (Va at = piece.start(); at < piece.end();) {
-    const VaRange chunk(at,
-                        at + std::min<std::uint64_t>(kChunk, static_cast<std::uint64_t>(piece.end() - at)));
-    const std::uint64_t dirty = take(chunk);
-    // Before the fence would be too early: another thread could write the page and call it clean, and then a
-    // hart that remembers the entry write to it once more.
-    batch.finish_with([&] {
-      for (std::uint64_t left = dirty; left != 0; left &= left - 1)
-        written(at + static_cast<std::uint64_t>(std::countr_zero(left)) * kPageSize);
-    });
-    at = chunk.end();
-  }
 }
 
 /// Clears the D bits of some pages: bit i of the result is that of the i-th.
@@ -103,37 +81,31 @@ void RegularFile::unmap_beyond(std::uint64_t size) {
   }
 }
 
-void RegularFile::unmap_shared(std::uint64_t first, std::uint64_t last) {
+template <class Take>
+void RegularFile::take_written(std::uint64_t first, std::uint64_t last, Take take) {
   const SpinGuard guard(mappings_lock_);
   for (VmArea& area : mappings_) {
     const VaRange part = mapped_part(area, first, last);
     if (!area.is_shared() || part.empty()) continue;
     TlbBatch batch(area.space());
     for_each_last_level_table(area.space(), part, [&](Pa table, VaRange piece) {
-      for_each_written(
-          piece, batch,
-          [&](VaRange chunk) {
-            std::uint64_t dirty = 0;
-            tables::remove_piece(table, chunk, batch, {chunk.start(), &dirty});
-            return dirty;
-          },
+      batch.for_each_written(
+          piece, [&](VaRange chunk) { return take(area.space(), table, chunk, batch); },
           [&](Va page) { mark_dirty(area.page_index(page)); });
     });
   }
 }
 
+void RegularFile::unmap_shared(std::uint64_t first, std::uint64_t last) {
+  take_written(first, last, [](Space&, Pa table, VaRange chunk, TlbBatch& batch) {
+    std::uint64_t dirty = 0;
+    tables::remove_piece(table, chunk, batch, {chunk.start(), &dirty});
+    return dirty;
+  });
+}
+
 void RegularFile::collect_dirty(std::uint64_t first, std::uint64_t last) {
-  const SpinGuard guard(mappings_lock_);
-  for (VmArea& area : mappings_) {
-    const VaRange part = mapped_part(area, first, last);
-    if (!area.is_shared() || part.empty()) continue;
-    TlbBatch batch(area.space());
-    for_each_last_level_table(area.space(), part, [&](Pa table, VaRange piece) {
-      for_each_written(
-          piece, batch, [&](VaRange chunk) { return take_dirty_bits(area.space(), table, chunk, batch); },
-          [&](Va page) { mark_dirty(area.page_index(page)); });
-    });
-  }
+  take_written(first, last, take_dirty_bits);
 }
 
 }  // namespace faultline

@@ -73,6 +73,11 @@ class RegularFile : public RefCounted {
   std::atomic<std::uint32_t> truncations_ = 0;
 
  private:
+  /// Calls take(Space&, table, chunk, TlbBatch&) as TlbBatch::for_each_written does, for what the shared
+  /// mappings have of the pages [first, last), and mark_dirty for those that had been written.
+  template <class Take>
+  void take_written(std::uint64_t first, std::uint64_t last, Take take);
+
   friend class VmArea;
   friend class AreaIndex;
   friend class AreaPager;

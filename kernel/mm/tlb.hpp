@@ -27,8 +27,10 @@
 // Entries of a space that no hart runs may stay in TLBs after its frames are freed. Nothing can translate
 // through them: the ASID is used again only after a flush (above, or the rollover in asid.hpp).
 
+#include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cstdint>
 
 #include "kernel/mm/asid.hpp"
@@ -151,6 +153,26 @@ class TlbBatch {
     release_frames();
     run_count_ = 0;
     whole_space_ = false;
+  }
+  /// Calls take(chunk) for parts of a range, which removes entries or their D bits into this batch and
+  /// returns a set of the pages that had been written, bit i for the i-th; then, when no hart can write to
+  /// those unseen and their frames are still held, written(page) for each. Before the fence would be too
+  /// early: another thread could write the page back and call it clean, and then a hart that remembers the
+  /// entry write to it once more. After the release would be too late: the cache could drop a page that it
+  /// takes for clean.
+  template <class Take, class Written>
+  void for_each_written(VaRange range, Take take, Written written) {
+    finish();
+    for (Va at = range.start(); at < range.end();) {
+      const auto left_over = static_cast<std::uint64_t>(range.end() - at);
+      const VaRange chunk(at, at + std::min<std::uint64_t>(kMostHeld * kPageSize, left_over));
+      const std::uint64_t dirty = take(chunk);
+      finish_with([&] {
+        for (std::uint64_t left = dirty; left != 0; left &= left - 1)
+          written(at + static_cast<std::uint64_t>(std::countr_zero(left)) * kPageSize);
+      });
+      at = chunk.end();
+    }
   }
   /// So many pages can be absorbed after a finish() before the next one comes by itself.
   static constexpr std::size_t kMostHeld = 63;

@@ -87,8 +87,7 @@ AreaFlags area_flags_of(std::uint32_t flags) {
 
 // RLIMIT_MEMLOCK binds only who is not privileged.
 std::uint64_t lock_limit() {
-  const Process& process = Process::current();
-  return process.credentials.effective_user == 0 ? MemoryLimits::kUnlimited : mm().limits().locked;
+  return Process::current().credentials.privileged() ? MemoryLimits::kUnlimited : mm().limits().locked;
 }
 
 bool may_lock_more(std::uint64_t size) {
