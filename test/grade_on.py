@@ -62,6 +62,8 @@ def copy_sources(target):
 
 def run_in(root, goals):
     """Runs `make deps GOALS` inside; returns its status."""
+    # The tests inside have namespaces of mounts too, and unshare wants a root that is a mount point.
+    subprocess.run(["mount", "--bind", root, root], check=True)
     subprocess.run(["mount", "-t", "proc", "proc", root / "proc"], check=True)
     subprocess.run(["mount", "--rbind", "/dev", root / "dev"], check=True)
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", root / "tmp"], check=True)
