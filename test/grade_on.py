@@ -62,6 +62,8 @@ def copy_sources(target):
 
 def run_in(root, goals):
     """Runs `make deps GOALS` inside; returns its status."""
+    # The tests inside have namespaces of mounts too, and unshare wants a root that is a mount point.
+    subprocess.run(["mount", "--bind", root, root], check=True)
     subprocess.run(["mount", "-t", "proc", "proc", root / "proc"], check=True)
     subprocess.run(["mount", "--rbind", "/dev", root / "dev"], check=True)
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", root / "tmp"], check=True)
@@ -84,7 +86,7 @@ def main():
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("make grade-on: makes a root of another distribution, and so has to be run as root")
-    for tool in ("debootstrap", "unshare"):
+    for tool in ("debootstrap", "setpriv", "unshare"):
         if shutil.which(tool) is None:
             sys.exit(f"make grade-on: {tool} not found; run `make deps grade-on DIST={arguments.dist}`")
     directory = (arguments.build / "roots" / arguments.dist).resolve()
@@ -93,8 +95,9 @@ def main():
         make_root(arguments.dist, directory)
         copy_sources(directory / SOURCE)
         sys.exit(run_in(directory, arguments.goals))
-    command = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", sys.executable, "-B",
-               __file__, *sys.argv[1:]]
+    # Whatever kills this process kills unshare too, and so all that is in the namespaces.
+    command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private", "--pid", "--fork",
+               "--kill-child", sys.executable, "-B", __file__, *sys.argv[1:]]
     sys.exit(subprocess.run(command, env=dict(os.environ, **{IN_NAMESPACES: "1"})).returncode)
 
 
