@@ -120,10 +120,17 @@ HOST_TESTS := $(HOST_BUILD)/mm_random $(HOST_BUILD)/mm_test $(HOST_BUILD)/fs_tes
 test: $(HOST_TESTS)
 	$(Q)$(PYTHON) test/host/run_tests.py $(HOST_TESTS)
 
-# Small seeded bugs: the tests must notice every one.
+# Small seeded bugs: the tests must notice every one. Those of test/mutants/guest are for the kernel in QEMU.
+HOST_MUTANTS = $(wildcard test/mutants/$(or $(ONLY),*).patch)
+GUEST_MUTANTS = $(wildcard test/mutants/guest/$(or $(ONLY),*).patch)
+mutants_options = --build $(BUILD) $(if $(ONLY),--only '$(ONLY)')
 .PHONY: mutants
 mutants:
-	$(Q)$(PYTHON) -B test/host/mutants.py --build $(BUILD) $(if $(ONLY),--only '$(ONLY)')
+	$(if $(HOST_MUTANTS)$(GUEST_MUTANTS),,$(error no mutant is named $(ONLY)))
+	$(Q)status=0; \
+	$(if $(HOST_MUTANTS),$(PYTHON) -B test/host/mutants.py $(mutants_options) || status=1;) \
+	$(if $(GUEST_MUTANTS),$(test_environment) $(PYTHON) -B test/guest/mutants.py $(mutants_options) || status=1;) \
+	exit $$status
 
 # The random sequences driven by libFuzzer, under AddressSanitizer and UBSan. What it finds stays in FUZZ_BUILD.
 FUZZ_BUILD := $(BUILD)/fuzz
