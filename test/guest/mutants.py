@@ -21,10 +21,9 @@ sys.dont_write_bytecode = True
 
 import grade  # noqa: E402  (the path above makes these importable)
 from mutant import DoesNotApply, Mutant  # noqa: E402
-from mutant_tree import ROOT, Tree, environment, summarize, timed  # noqa: E402
+from mutant_tree import Tree, environment, patches, summarize, timed  # noqa: E402
 
 NOT_YET_TIMED = 900  # seconds for tests whose time is not known
-HOST_OPTIONS = ["HOST_OPTIMIZE=-O0", "HOST_DEBUG=-g0"]
 
 
 class GuestMutant(Mutant):
@@ -57,7 +56,7 @@ class Copy(Tree):
         return ["build/kernel-lazy.elf", *eager, "build/fs.img"]
 
     def build_for(self, tests, jobs):
-        return self.compile(self.targets(tests), jobs, *HOST_OPTIONS)
+        return self.compile(self.targets(tests), jobs)
 
     def run(self, tests):
         """(what noticed the bug or None, output) of the named tests."""
@@ -119,7 +118,7 @@ def main():
     parser.add_argument("--only", default="*", help="names of mutants, with wildcards")
     options = parser.parse_args()
 
-    mutants = sorted(map(GuestMutant, (ROOT / "test" / "mutants" / "guest").glob(f"{options.only}.patch")),
+    mutants = sorted(map(GuestMutant, patches("test/mutants/guest", options.only)),
                      key=lambda mutant: (mutant.tests, mutant.name))
     if not mutants:
         sys.exit(f"no mutant is named {options.only}")

@@ -121,8 +121,8 @@ test: $(HOST_TESTS)
 	$(Q)$(PYTHON) test/host/run_tests.py $(HOST_TESTS)
 
 # Small seeded bugs: the tests must notice every one. Those of test/mutants/guest are for the kernel in QEMU.
-HOST_MUTANTS = $(wildcard test/mutants/$(or $(ONLY),*).patch)
-GUEST_MUTANTS = $(wildcard test/mutants/guest/$(or $(ONLY),*).patch)
+HOST_MUTANTS = $(wildcard $(patsubst %,test/mutants/%.patch,$(or $(ONLY),*)))
+GUEST_MUTANTS = $(wildcard $(patsubst %,test/mutants/guest/%.patch,$(or $(ONLY),*)))
 mutants_options = --build $(BUILD) $(if $(ONLY),--only '$(ONLY)')
 .PHONY: mutants
 mutants:

@@ -77,6 +77,11 @@ class Tree:
                 path.unlink()
 
 
+def patches(folder, names):
+    """The files of mutants in a folder, by their names: words with wildcards."""
+    return {path for name in names.split() for path in (ROOT / folder).glob(f"{name}.patch")}
+
+
 def environment():
     """The environment without what the make around this runner left in it."""
     return {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}

@@ -20,7 +20,7 @@ import sys
 import time
 
 from mutant import DoesNotApply, Mutant
-from mutant_tree import ROOT, Tree, summarize, timed
+from mutant_tree import Tree, patches, summarize, timed
 
 # The directed cases first: they find most, and say what is wrong.
 PROGRAMS = ["mm_test", "mm_random"]
@@ -108,7 +108,7 @@ def main():
     options = parser.parse_args()
 
     # Those that change headers take longest to compile, so they go first.
-    mutants = sorted(map(Mutant, (ROOT / "test" / "mutants").glob(f"{options.only}.patch")),
+    mutants = sorted(map(Mutant, patches("test/mutants", options.only)),
                      key=lambda mutant: (not mutant.changes_headers(), mutant.name))
     directory = pathlib.Path(options.build).resolve() / "mutants"
     if not mutants:

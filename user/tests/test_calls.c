@@ -1,7 +1,10 @@
 // Promises of single calls that few programs lean on, and that are easily broken unseen.
+#include <limits.h>
+#include <poll.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
 
+#include "common/pages.h"
 #include "common/threads.h"
 
 // The superuser may do everything, so what permissions forbid is tried as somebody else.
@@ -165,4 +168,56 @@ TEST(all_readers_see_the_end, "everybody who waits for a pipe's bytes is told wh
   for (int i = 0; i < readers; i++) wait_until_asleep(children[i]);
   close(ends[1]);
   for (int i = 0; i < readers; i++) tap_join(children[i]);
+}
+
+TEST(poll_sees_room, "who polls a full pipe for writing is told when somebody has read from it") {
+  char bytes[PIPE_BUF] = "";
+  int ends[2];
+  REQUIRE(pipe2(ends, O_NONBLOCK) == 0);
+  while (write(ends[1], bytes, sizeof bytes) > 0) continue;
+  pid_t child = tap_fork();
+  if (child == 0) {
+    struct pollfd entry = {.fd = ends[1], .events = POLLOUT};
+    CHECK_EQ(poll(&entry, 1, -1), 1);
+    CHECK_EQ(entry.revents, POLLOUT);
+    tap_exit();
+  }
+  wait_until_asleep(child);
+  CHECK_EQ(read(ends[0], bytes, sizeof bytes), sizeof bytes);
+  tap_join(child);
+}
+
+TEST(continue_cancels_stops, "SIGCONT takes away the stop signals that are pending, and they take it away") {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTSTP);
+  sigaddset(&set, SIGCONT);
+  REQUIRE(sigprocmask(SIG_BLOCK, &set, NULL) == 0);
+  kill(getpid(), SIGTSTP);
+  sigpending(&set);
+  CHECK(sigismember(&set, SIGTSTP) == 1);
+  kill(getpid(), SIGCONT);
+  sigpending(&set);
+  CHECK(sigismember(&set, SIGTSTP) == 0 && sigismember(&set, SIGCONT) == 1);
+  kill(getpid(), SIGTSTP);
+  sigpending(&set);
+  CHECK(sigismember(&set, SIGTSTP) == 1 && sigismember(&set, SIGCONT) == 0);
+  signal(SIGTSTP, SIG_IGN);  // the case is not to end stopped
+}
+
+TEST(fault_while_blocked, "a fault whose signal is blocked ends the process, whatever its handler") {
+  if (tap_emulated()) SKIP("the emulator ends itself");
+  volatile char* page = map_pages(1, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS);
+  pid_t child = tap_fork();
+  if (child == 0) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGSEGV);
+    signal(SIGSEGV, SIG_IGN);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    *page = 1;
+    _exit(1);
+  }
+  int status = tap_wait(child);
+  CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
 }
