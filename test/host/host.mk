@@ -5,7 +5,8 @@
 #   make fuzz SECONDS=60       make mutants       make bench-host
 #
 #? make test SAN=address,undefined (or thread)      the same under sanitizers
-#? make fuzz SECONDS=60, make mutants, make bench-host     the memory core further
+#? make fuzz SECONDS=60, make bench-host     the memory core further
+#? make mutants      small seeded bugs, of the kernel too: the tests must notice; ONLY=names for some
 
 SAN ?=
 

@@ -120,20 +120,34 @@ TEST(processor_clocks,
   CHECK(all.tv_sec * INT64_C(1000000000) + all.tv_nsec >= parts);
 }
 
-TEST(rounding_over_fork, "a forked child keeps the floating-point state of the thread that forked") {
 #ifdef __riscv
-  enum { round_up = 3 };
-  unsigned long mode = round_up;
-  __asm__ volatile("fsrm %0" : : "r"(mode));
-  pid_t child = tap_fork();
+enum { round_to_nearest = 0, round_up = 3 };
+static void set_rounding(unsigned long mode) { __asm__ volatile("fsrm %0" : : "r"(mode)); }
+static unsigned long rounding(void) {
+  unsigned long mode;
   __asm__ volatile("frrm %0" : "=r"(mode));
-  CHECK_EQ(mode, round_up);
+  return mode;
+}
+static void round_otherwise(int signal_number) {
+  (void)signal_number;
+  set_rounding(round_to_nearest);
+}
+
+TEST(rounding_over_fork, "a forked child keeps the floating-point state of the thread that forked") {
+  set_rounding(round_up);
+  pid_t child = tap_fork();
+  CHECK_EQ(rounding(), round_up);
   if (child == 0) tap_exit();
   tap_join(child);
-#else
-  SKIP("written for RISC-V's rounding mode");
-#endif
 }
+
+TEST(rounding_over_signal, "the rounding mode comes back when a handler returns that has changed it") {
+  signal(SIGUSR1, round_otherwise);
+  set_rounding(round_up);
+  raise(SIGUSR1);
+  CHECK_EQ(rounding(), round_up);
+}
+#endif
 
 TEST(stop_status, "the status of a stopped child names the signal that stopped it") {
   int status = 0;
@@ -220,4 +234,23 @@ TEST(fault_while_blocked, "a fault whose signal is blocked ends the process, wha
   }
   int status = tap_wait(child);
   CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+}
+
+TEST(real_time_signals,
+     "real-time signals queue: each comes, the lowest number first, in the order they were sent") {
+  static const int expected[][2] = {{0, 2}, {0, 3}, {1, 1}};
+  sigset_t set;
+  siginfo_t info;
+  sigemptyset(&set);
+  sigaddset(&set, SIGRTMIN);
+  sigaddset(&set, SIGRTMIN + 1);
+  REQUIRE(sigprocmask(SIG_BLOCK, &set, NULL) == 0);
+  CHECK_OK(sigqueue(getpid(), SIGRTMIN + 1, (union sigval){.sival_int = 1}));
+  CHECK_OK(sigqueue(getpid(), SIGRTMIN, (union sigval){.sival_int = 2}));
+  CHECK_OK(sigqueue(getpid(), SIGRTMIN, (union sigval){.sival_int = 3}));
+  for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+    CHECK_EQ(sigwaitinfo(&set, &info), SIGRTMIN + expected[i][0]);
+    CHECK_EQ(info.si_value.sival_int, expected[i][1]);
+  }
+  CHECK_ERR(sigtimedwait(&set, &info, &(struct timespec){0}), EAGAIN);
 }
