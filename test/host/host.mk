@@ -5,7 +5,8 @@
 #   make fuzz SECONDS=60       make mutants       make bench-host
 #
 #? make test SAN=address,undefined (or thread)      the same under sanitizers
-#? make fuzz SECONDS=60, make mutants, make bench-host     the memory core further
+#? make fuzz SECONDS=60, make bench-host     the memory core further
+#? make mutants      small seeded bugs, of the kernel too: the tests must notice; ONLY=names for some
 
 SAN ?=
 
@@ -120,10 +121,17 @@ HOST_TESTS := $(HOST_BUILD)/mm_random $(HOST_BUILD)/mm_test $(HOST_BUILD)/fs_tes
 test: $(HOST_TESTS)
 	$(Q)$(PYTHON) test/host/run_tests.py $(HOST_TESTS)
 
-# Small seeded bugs: the tests must notice every one.
+# Small seeded bugs: the tests must notice every one. Those of test/mutants/guest are for the kernel in QEMU.
+HOST_MUTANTS = $(wildcard $(patsubst %,test/mutants/%.patch,$(or $(ONLY),*)))
+GUEST_MUTANTS = $(wildcard $(patsubst %,test/mutants/guest/%.patch,$(or $(ONLY),*)))
+mutants_options = --build $(BUILD) $(if $(ONLY),--only '$(ONLY)')
 .PHONY: mutants
 mutants:
-	$(Q)$(PYTHON) -B test/host/mutants.py --build $(BUILD) $(if $(ONLY),--only '$(ONLY)')
+	$(if $(HOST_MUTANTS)$(GUEST_MUTANTS),,$(error no mutant is named $(ONLY)))
+	$(Q)status=0; \
+	$(if $(HOST_MUTANTS),$(PYTHON) -B test/host/mutants.py $(mutants_options) || status=1;) \
+	$(if $(GUEST_MUTANTS),$(test_environment) $(PYTHON) -B test/guest/mutants.py $(mutants_options) || status=1;) \
+	exit $$status
 
 # The random sequences driven by libFuzzer, under AddressSanitizer and UBSan. What it finds stays in FUZZ_BUILD.
 FUZZ_BUILD := $(BUILD)/fuzz

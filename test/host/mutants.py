@@ -14,15 +14,14 @@ import pathlib
 import queue
 import re
 import resource
-import shutil
 import signal
 import subprocess
 import sys
 import time
 
 from mutant import DoesNotApply, Mutant
+from mutant_tree import Tree, patches, summarize, timed
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 # The directed cases first: they find most, and say what is wrong.
 PROGRAMS = ["mm_test", "mm_random"]
 # Nothing else calls what stands in this folder.
@@ -31,30 +30,12 @@ POSTCOPY_FOLDER, POSTCOPY_PROGRAMS = "kernel/mm/postcopy/", ["mm_postcopy"]
 ENVIRONMENT = {"FAULTLINE_SEED": "1", "FAULTLINE_STEPS": "120000"}
 
 
-class Copy:
-    """A copy of the tree with the tests built in it, so that only what a mutant changes is compiled again."""
+class Copy(Tree):
+    """A copy of the tree with the host tests built in it."""
 
     def __init__(self, tree, make):
-        self.tree = tree
-        self.build = tree / "build"
-        self.make = make
+        super().__init__(tree, make)
         self.cpu_limit = {}  # seconds for each program
-
-    def bring_up_to_date(self):
-        """What has not changed since the last time keeps its time of change, and so its object."""
-        self.tree.mkdir(parents=True, exist_ok=True)
-        wanted = {path.relative_to(ROOT) for path in [ROOT / "Makefile", *(ROOT / "test").glob("*.mk")]}
-        for folder in ["kernel", "test/host", "mkfs", "user"]:
-            wanted |= {path.relative_to(ROOT) for path in (ROOT / folder).rglob("*")
-                       if path.is_file() and "__pycache__" not in path.parts}
-        for path in self.tree.rglob("*"):
-            if path.is_file() and self.build not in path.parents and path.relative_to(self.tree) not in wanted:
-                path.unlink()
-        for path in sorted(wanted):
-            target, contents = self.tree / path, (ROOT / path).read_bytes()
-            if not target.exists() or target.read_bytes() != contents:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(contents)
 
     def check_sound(self, jobs):
         """Builds the tests without a mutant, and sees them pass. They take their time now, and longer must none take."""
@@ -69,20 +50,13 @@ class Copy:
             self.cpu_limit[program] = int(20 + 5 * (resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before))
 
     def duplicate(self, tree):
-        shutil.rmtree(tree, ignore_errors=True)
-        shutil.copytree(self.tree, tree)
-        other = Copy(tree, self.make)
+        other = super().duplicate(tree)
         other.cpu_limit = self.cpu_limit
         return other
 
     def compile(self, program, jobs=1):
         """(success, output) of building one test program."""
-        # The build directory is named as make sees it from the tree: then a duplicate's dependency files are right, too.
-        done = subprocess.run([self.make, "-s", f"-j{jobs}", "BUILD=build", "HOST_OPTIMIZE=-O0", "HOST_DEBUG=-g0",
-                               f"build/host/{program}"],
-                              cwd=self.tree, capture_output=True, text=True, errors="replace",
-                              env={key: value for key, value in os.environ.items() if key != "MAKEFLAGS"})
-        return done.returncode == 0, done.stdout + done.stderr
+        return super().compile([f"build/host/{program}"], jobs, "HOST_OPTIMIZE=-O0", "HOST_DEBUG=-g0")
 
     def run(self, program):
         """(what noticed the bug, output) of one test program, which stops at the first failure; (None, "") if nothing did."""
@@ -112,38 +86,17 @@ class Copy:
     def judge(self, mutant, sound_build):
         """The verdict on one mutant. `sound_build` has the objects of the tree without it."""
         try:
-            changed = mutant.apply(self.tree)
+            with self.seeded(mutant, sound_build):
+                for program in self.programs_for(mutant):
+                    built, _ = self.compile(program)
+                    if not built:
+                        return "error: does not compile"
+                    noticed_by, _ = self.run(program)
+                    if noticed_by is not None:
+                        return f"killed: {noticed_by}"
+                return "survived"
         except DoesNotApply as problem:
             return f"error: {problem}"
-        sound = {name: ((self.tree / name).read_bytes(), (self.tree / name).stat()) for name in changed}
-        started = time.time()
-        for name, text in changed.items():
-            (self.tree / name).write_text(text, encoding="utf-8")
-        try:
-            for program in self.programs_for(mutant):
-                built, _ = self.compile(program)
-                if not built:
-                    return "error: does not compile"
-                noticed_by, _ = self.run(program)
-                if noticed_by is not None:
-                    return f"killed: {noticed_by}"
-            return "survived"
-        finally:
-            for name, (contents, status) in sound.items():
-                (self.tree / name).write_bytes(contents)
-                os.utime(self.tree / name, ns=(status.st_atime_ns, status.st_mtime_ns))
-            self.restore_objects(started, sound_build)
-
-    def restore_objects(self, since, sound_build):
-        """Puts the objects without the bug in the place of those built since a time."""
-        for path in self.build.rglob("*"):
-            if not path.is_file() or path.stat().st_mtime < since - 1:
-                continue
-            sound = sound_build / path.relative_to(self.build)
-            if sound.exists():
-                shutil.copy2(sound, path)
-            else:
-                path.unlink()
 
 
 def main():
@@ -155,7 +108,7 @@ def main():
     options = parser.parse_args()
 
     # Those that change headers take longest to compile, so they go first.
-    mutants = sorted(map(Mutant, (ROOT / "test" / "mutants").glob(f"{options.only}.patch")),
+    mutants = sorted(map(Mutant, patches("test/mutants", options.only)),
                      key=lambda mutant: (not mutant.changes_headers(), mutant.name))
     directory = pathlib.Path(options.build).resolve() / "mutants"
     if not mutants:
@@ -175,21 +128,13 @@ def main():
 
         def judge(mutant):
             copy = idle.get()
-            begun = time.monotonic()
             try:
-                verdict = copy.judge(mutant, sound.build)
+                return timed(lambda seed: copy.judge(seed, sound.build), mutant)
             finally:
                 idle.put(copy)
-            print(f"{mutant.name:<52} {time.monotonic() - begun:6.1f} s  {verdict}", flush=True)
-            return verdict
 
         verdicts = dict(zip((mutant.name for mutant in mutants), pool.map(judge, mutants)))
-    killed = sum(verdict.startswith("killed") for verdict in verdicts.values())
-    for name, verdict in verdicts.items():
-        if not verdict.startswith("killed"):
-            print(f"NOT KILLED: {name}: {verdict}")
-    print(f"{killed}/{len(mutants)} killed in {(time.monotonic() - started) / 60:.0f} minutes")
-    return 0 if killed == len(mutants) else 1
+    return summarize(verdicts, started)
 
 
 if __name__ == "__main__":
