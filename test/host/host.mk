@@ -74,8 +74,8 @@ $(eval $(call precompiled_header,$(HOST_STANDARD),test/host/standard.hpp,\
   $$(HOSTCXX) $$(HOST_CPPFLAGS) $$(HOST_CXXFLAGS) $$(HOST_CASE_OPTIMIZE),$(HOST_BUILD)/flags))
 $(HOST_CASE_OBJECTS): $(HOST_STANDARD).gch
 $(HOST_CASE_OBJECTS): include_standard = -include $(HOST_STANDARD)
-# Includes the core's sources in a way of its own, so none of its headers may be there before.
-$(HOST_BUILD)/test/host/cases/tlb_order_test.o: include_standard =
+# These include the core's sources in a way of their own (stepping.hpp), so the headers may not be there before.
+$(patsubst %,$(HOST_BUILD)/test/host/cases/%_order_test.o,tlb address_space_lock): include_standard =
 
 $(HOST_MAIN_OBJECT) $(patsubst %,$(HOST_BUILD)/test/host/%.o,cases/% postcopy/% fs/%): optimize_case = $(HOST_CASE_OPTIMIZE)
 

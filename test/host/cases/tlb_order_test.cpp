@@ -16,37 +16,8 @@
 #include "kernel/mm/memory_system.hpp"
 #include "kernel/mm/pte.hpp"
 #include "kernel/mm/statistics.hpp"
-#include "test/host/interleavings.hpp"
 #include "test/host/machine/machine.hpp"
-
-namespace stepping {
-
-inline faultline::sim::Interleavings* orders = nullptr;
-inline void step() { orders->step(); }
-
-using namespace ::std;
-
-/// What tlb.cpp does with its words, each time after a step.
-template <class T>
-class atomic {
- public:
-  atomic(T value) : word_(value) {}
-  T load() const { return step(), word_.load(); }
-  T fetch_add(T value) { return step(), word_.fetch_add(value); }
-  T fetch_or(T value) { return step(), word_.fetch_or(value); }
-  T fetch_and(T value) { return step(), word_.fetch_and(value); }
-  /// The word goes to somebody who does more with it than one access.
-  operator ::std::atomic<T>&() { return step(), word_; }
-
- private:
-  ::std::atomic<T> word_;
-};
-
-}  // namespace stepping
-
-namespace faultline::in_steps {
-using faultline::panic;
-}
+#include "test/host/stepping.hpp"
 
 #define std stepping
 #define faultline faultline::in_steps
