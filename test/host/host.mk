@@ -125,7 +125,7 @@ test: $(HOST_TESTS)
 # Small seeded bugs: the tests must notice every one.
 .PHONY: mutants
 mutants:
-	$(Q)$(PYTHON) -B test/host/mutants.py --build $(BUILD) $(if $(ONLY),--only '$(ONLY)')
+	$(Q)$(PYTHON) -B test/host/mutants.py --build $(BUILD) --programs $(notdir $(HOST_TESTS)) $(if $(ONLY),--only '$(ONLY)')
 
 # The random sequences driven by libFuzzer, under AddressSanitizer and UBSan. What it finds stays in FUZZ_BUILD.
 FUZZ_BUILD := $(BUILD)/fuzz
