@@ -75,7 +75,8 @@ $(eval $(call precompiled_header,$(HOST_STANDARD),test/host/standard.hpp,\
 $(HOST_CASE_OBJECTS): $(HOST_STANDARD).gch
 $(HOST_CASE_OBJECTS): include_standard = -include $(HOST_STANDARD)
 # These include the core's sources in a way of their own (stepping.hpp), so the headers may not be there before.
-$(patsubst %,$(HOST_BUILD)/test/host/cases/%_order_test.o,tlb address_space_lock): include_standard =
+HOST_STEPPING_SOURCES := $(filter %_order_test.cpp,$(HOST_CASE_SOURCES))
+$(HOST_STEPPING_SOURCES:%.cpp=$(HOST_BUILD)/%.o): include_standard =
 
 $(HOST_MAIN_OBJECT) $(patsubst %,$(HOST_BUILD)/test/host/%.o,cases/% postcopy/% fs/%): optimize_case = $(HOST_CASE_OPTIMIZE)
 

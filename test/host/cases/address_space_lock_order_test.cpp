@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <map>
@@ -31,6 +32,26 @@ inline void wait_while_equal(const Word& word, std::uint32_t expected) {
 inline void wake_waiters(const Word& word) { ++wakes[&word]; }
 
 }  // namespace faultline::in_steps::platform
+
+namespace faultline::in_steps {
+
+/// For the harts that take part: a writer's look at the words of others would only multiply the orders.
+template <class T>
+class HartLocal {
+ public:
+  T& operator[](HartId hart) { return items_.at(static_cast<std::size_t>(hart)); }
+  void for_each(auto&& f) {
+    for (T& item : items_) f(item);
+  }
+  void for_each(auto&& f) const {
+    for (const T& item : items_) f(item);
+  }
+
+ private:
+  std::array<T, 2> items_;
+};
+
+}  // namespace faultline::in_steps
 
 #define std stepping
 #define faultline faultline::in_steps
