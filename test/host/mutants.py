@@ -87,7 +87,7 @@ class Copy:
     def compile(self, program, jobs=1):
         """(success, output) of building one test program."""
         # The build directory is named as make sees it from the tree: then a duplicate's dependency files are right, too.
-        done = subprocess.run([self.make, "-s", f"-j{jobs}", "BUILD=build", "HOST_OPTIMIZE=-O0", "HOST_DEBUG=-g0",
+        done = subprocess.run([self.make, "-s", f"-j{jobs}", "BUILD=build", "HOST_DEBUG=-g0",
                                f"build/host/{program}"],
                               cwd=self.tree, capture_output=True, text=True, errors="replace",
                               env={key: value for key, value in os.environ.items() if key != "MAKEFLAGS"})
