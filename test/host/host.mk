@@ -75,6 +75,9 @@ $(eval $(call precompiled_header,$(HOST_STANDARD),test/host/standard.hpp,\
   $$(HOSTCXX) $$(HOST_CPPFLAGS) $$(HOST_CXXFLAGS) $$(HOST_CASE_OPTIMIZE),$(HOST_BUILD)/flags))
 $(HOST_CASE_OBJECTS): $(HOST_STANDARD).gch
 $(HOST_CASE_OBJECTS): include_standard = -include $(HOST_STANDARD)
+# These include the core's sources in a way of their own (stepping.hpp), so the headers may not be there before.
+HOST_STEPPING_SOURCES := $(filter %_order_test.cpp,$(HOST_CASE_SOURCES))
+$(HOST_STEPPING_SOURCES:%.cpp=$(HOST_BUILD)/%.o): include_standard =
 
 $(HOST_MAIN_OBJECT) $(patsubst %,$(HOST_BUILD)/test/host/%.o,cases/% postcopy/% fs/%): optimize_case = $(HOST_CASE_OPTIMIZE)
 
@@ -129,7 +132,7 @@ mutants_options = --build $(BUILD) $(if $(ONLY),--only '$(ONLY)')
 mutants:
 	$(if $(HOST_MUTANTS)$(GUEST_MUTANTS),,$(error no mutant is named $(ONLY)))
 	$(Q)status=0; \
-	$(if $(HOST_MUTANTS),$(PYTHON) -B test/host/mutants.py $(mutants_options) || status=1;) \
+	$(if $(HOST_MUTANTS),$(PYTHON) -B test/host/mutants.py --programs $(notdir $(HOST_TESTS)) $(mutants_options) || status=1;) \
 	$(if $(GUEST_MUTANTS),$(test_environment) $(PYTHON) -B test/guest/mutants.py $(mutants_options) || status=1;) \
 	exit $$status
 

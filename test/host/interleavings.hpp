@@ -5,12 +5,16 @@
 // chooses who goes on. It keeps the choices of a run, and the next run takes the last choice that has an
 // alternative differently, until none is left: what depends on the order is found by construction.
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstddef>
 #include <functional>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
+
+#include "kernel/lib/panic.hpp"
 
 namespace faultline::sim {
 
@@ -33,9 +37,14 @@ class Interleavings {
   /// Called by work, with no lock held: here others may come in between. Nothing while the stage is being
   /// set.
   void step() {
+    wait_until([] { return true; });
+  }
+  /// A step, after which the work does not go on before others have made `ready` true.
+  void wait_until(std::function<bool()> ready) {
     std::unique_lock lock(mutex_);
     const std::size_t self = running_;
     if (self == kExplorer) return;
+    ready_[self] = std::move(ready);
     running_ = kExplorer;
     changed_.notify_all();
     changed_.wait(lock, [&] { return running_ == self; });
@@ -49,6 +58,7 @@ class Interleavings {
 
   void run_once(const std::vector<Work>& work) {
     std::vector<bool> finished(work.size());
+    ready_.assign(work.size(), [] { return true; });
     std::vector<std::thread> threads;
     for (std::size_t self = 0; self < work.size(); ++self) {
       threads.emplace_back([&, self] {
@@ -66,7 +76,7 @@ class Interleavings {
       std::unique_lock lock(mutex_);
       std::vector<std::size_t> able;
       for (std::size_t i = 0; i < work.size(); ++i) {
-        if (!finished[i]) able.push_back(i);
+        if (!finished[i] && ready_[i]()) able.push_back(i);
       }
       if (able.empty()) break;
       if (depth == choices_.size()) choices_.push_back({0, able.size()});
@@ -74,6 +84,7 @@ class Interleavings {
       changed_.notify_all();
       changed_.wait(lock, [&] { return running_ == kExplorer; });
     }
+    if (std::ranges::find(finished, false) != finished.end()) panic("deadlock: each waits for another");
     for (std::thread& thread : threads) thread.join();
   }
 
@@ -88,6 +99,7 @@ class Interleavings {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::size_t running_ = kExplorer;  // whose turn it is
+  std::vector<std::function<bool()>> ready_;
   std::vector<Choice> choices_;
 };
 

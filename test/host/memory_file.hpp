@@ -67,6 +67,8 @@ class MemoryFile : public PageCache {
   }
 
   std::atomic<bool> fail_reads = false;
+  /// Of which no request can read anything.
+  std::atomic<std::uint64_t> unreadable_page = UINT64_MAX;
   std::atomic<bool> fail_writes = false;
   std::atomic<unsigned> reads = 0;
   std::atomic<unsigned> writes = 0;
@@ -75,6 +77,7 @@ class MemoryFile : public PageCache {
   Result<> read_pages(std::uint64_t first, std::span<const Pa> frames) override {
     ++reads;
     if (fail_reads) return failure(KernelError::InputOutput);
+    if (unreadable_page - first < frames.size()) return failure(KernelError::InputOutput);
     std::lock_guard guard(mutex_);
     for (std::size_t n = 0; n < frames.size(); ++n) {
       std::byte* to = platform::frame_bytes(frames[n]);

@@ -3,6 +3,8 @@
 
 Every test/mutants/*.patch changes a few lines of kernel/mm or kernel/lib. A mutant is killed when a test fails, crashes
 or does not end; one that does not compile proves nothing and is an error, as is a patch that does not apply.
+The tests are those of `make test`, whole: one program after the other, until one fails. The directed cases come first,
+because they find most and say what is wrong; the others by the time they take without a mutant.
 The tree itself is never touched: each thread has its own copy, in which only what the patch changed is compiled again,
 and which goes back to the objects without the bug afterwards.
 """
@@ -22,12 +24,14 @@ import time
 from mutant import DoesNotApply, Mutant
 from mutant_tree import Tree, patches, summarize, timed
 
-# The directed cases first: they find most, and say what is wrong.
-PROGRAMS = ["mm_test", "mm_random"]
+DIRECTED = "mm_test"
 # Nothing else calls what stands in this folder.
 POSTCOPY_FOLDER, POSTCOPY_PROGRAMS = "kernel/mm/postcopy/", ["mm_postcopy"]
-# The same sequences for every mutant, fewer than make test runs.
-ENVIRONMENT = {"FAULTLINE_SEED": "1", "FAULTLINE_STEPS": "120000"}
+
+
+def test_environment():
+    """The same random sequences for every mutant, as many as make test runs."""
+    return {key: value for key, value in os.environ.items() if key != "FAULTLINE_STEPS"} | {"FAULTLINE_SEED": "1"}
 
 
 class Copy(Tree):
@@ -35,11 +39,13 @@ class Copy(Tree):
 
     def __init__(self, tree, make):
         super().__init__(tree, make)
+        self.programs = []  # in the order in which they run
         self.cpu_limit = {}  # seconds for each program
 
-    def check_sound(self, jobs):
-        """Builds the tests without a mutant, and sees them pass. They take their time now, and longer must none take."""
-        for program in PROGRAMS + POSTCOPY_PROGRAMS:
+    def check_sound(self, programs, jobs):
+        """Builds the tests without a mutant, and sees them pass. What they take now orders them, and bounds them later."""
+        seconds = {}
+        for program in programs:
             built, output = self.compile(program, jobs)
             if not built:
                 sys.exit(f"the tree without a mutant does not build:\n{output}")
@@ -47,16 +53,20 @@ class Copy(Tree):
             noticed_by, output = self.run(program)
             if noticed_by is not None:
                 sys.exit(f"the tests fail without a mutant ({noticed_by}):\n{output}")
-            self.cpu_limit[program] = int(20 + 5 * (resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before))
+            seconds[program] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+            self.cpu_limit[program] = int(20 + 5 * seconds[program])
+        self.programs = sorted(programs, key=lambda program: (program != DIRECTED, seconds[program]))
+        print(", ".join(f"{program} {seconds[program]:.0f} s" for program in self.programs), flush=True)
 
     def duplicate(self, tree):
         other = super().duplicate(tree)
+        other.programs = self.programs
         other.cpu_limit = self.cpu_limit
         return other
 
     def compile(self, program, jobs=1):
         """(success, output) of building one test program."""
-        return super().compile([f"build/host/{program}"], jobs, "HOST_OPTIMIZE=-O0", "HOST_DEBUG=-g0")
+        return super().compile([f"build/host/{program}"], jobs, "HOST_DEBUG=-g0")
 
     def run(self, program):
         """(what noticed the bug, output) of one test program, which stops at the first failure; (None, "") if nothing did."""
@@ -65,7 +75,7 @@ class Copy(Tree):
         try:
             done = subprocess.run(["prlimit", f"--cpu={limit}", str(self.build / "host" / program), "--abort-after=1",
                                    "--no-colors=true"], capture_output=True, text=True, errors="replace",
-                                  timeout=30 * limit, cwd=self.tree, env=os.environ | ENVIRONMENT)
+                                  timeout=30 * limit, cwd=self.tree, env=test_environment())
         except subprocess.TimeoutExpired:
             return f"{program} hangs", ""
         if done.returncode == 0:
@@ -75,13 +85,11 @@ class Copy(Tree):
         case = re.findall(r"TEST CASE:\s+(.+)", done.stdout)
         return case[-1].strip() if case else f"{program} ends with status {done.returncode}", done.stdout + done.stderr
 
-    @staticmethod
-    def programs_for(mutant):
-        """The programs that may notice, the cheapest first."""
+    def programs_for(self, mutant):
+        """The programs that may notice."""
         if all(name.startswith(POSTCOPY_FOLDER) for name in mutant.hunks):
             return POSTCOPY_PROGRAMS
-        # A header makes every test be compiled again; the random sequences are few files.
-        return reversed(PROGRAMS) if mutant.changes_headers() else PROGRAMS
+        return self.programs
 
     def judge(self, mutant, sound_build):
         """The verdict on one mutant. `sound_build` has the objects of the tree without it."""
@@ -103,6 +111,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", default="build")
     parser.add_argument("--make", default="make")
+    parser.add_argument("--programs", nargs="+", required=True, help="names of the test programs")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
     parser.add_argument("--only", default="*", help="names of mutants, with wildcards")
     options = parser.parse_args()
@@ -118,7 +127,7 @@ def main():
     print(f"{len(mutants)} mutants; first the tests without any", flush=True)
     first = Copy(directory / "tree0", options.make)
     first.bring_up_to_date()
-    first.check_sound(options.jobs)
+    first.check_sound(options.programs, options.jobs)
     sound = first.duplicate(directory / "sound")
     idle = queue.Queue()
     idle.put(first)

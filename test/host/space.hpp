@@ -28,6 +28,7 @@ Result<std::uint64_t> user_access(World& world, HartId id, MmStruct<P>& mm, Va v
                                   unsigned size = 1, std::uint64_t value = 0,
                                   unsigned max_faults = kMaxFaults) {
   OnHart here(id);
+  const CallLimit limit(world.machine);
   for (unsigned faults = 0; faults <= max_faults; ++faults) {
     const auto done = world.machine.hart(id).access(va, access, size, value);
     if (done) return *done;
@@ -69,6 +70,7 @@ class Process {
   }
   Result<std::size_t> unmap(Va start) { return mm.pager().munmap(mm.page_table(), start); }
   std::optional<UserPage> page(Va va, Access access) {
+    const CallLimit limit(world.machine);
     return mm.pager().get_user_page(mm.page_table(), va, access);
   }
 

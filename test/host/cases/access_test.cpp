@@ -199,6 +199,20 @@ TEST_CASE_TEMPLATE("a string is copied up to its end, on pages never touched bef
   CHECK(process.mm.copy_string_in(buffer, va_at(0)).error() == KernelError::BadAddress);
 }
 
+TEST_CASE_TEMPLATE(
+    "a string may end just below the end of the user half, and one that does not end there is BadAddress", P,
+    EVERY_PAGER) {
+  Process<P> process;
+  const Va last = va_at(kUserEnd - kPageSize);
+  REQUIRE(process.map(last, kPageSize).has_value());
+  std::array<char, 32> buffer{};
+  CHECK(process.mm.copy_string_in(buffer, va_at(kUserEnd - 1)) == 0);
+  for (const std::uint64_t back : {1, 2}) CHECK(process.write(va_at(kUserEnd - back), 'x').has_value());
+  CHECK(process.mm.copy_string_in(buffer, va_at(kUserEnd - 2)).error() == KernelError::BadAddress);
+  CHECK(process.mm.copy_string_in(std::span(buffer).first(2), va_at(kUserEnd - 2)).error() ==
+        KernelError::NameTooLong);
+}
+
 TEST_CASE_TEMPLATE("get_user_page_and runs the function on the page, or is BadAddress", P, EVERY_PAGER) {
   Process<P> process;
   REQUIRE(process.map(kStart, kPageSize).has_value());

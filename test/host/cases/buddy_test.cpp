@@ -216,6 +216,59 @@ TEST_CASE("idle harts zero frames ahead, up to a bound, and those are not lost t
   CHECK(count == memory.frames());
 }
 
+TEST_CASE("idle harts leave the last memory to those who ask for it") {
+  World world;
+  Memory memory(world, 10);
+  memory.buddy.add_free_range(memory.at(0), memory.at(memory.frames()));
+  FrameAllocator allocator(memory.buddy);
+  while (memory.buddy.free_frames() >= memory.frames() / 16) REQUIRE(memory.buddy.allocate(0).has_value());
+  CHECK_FALSE(allocator.prepare_zeroed_frame());
+}
+
+TEST_CASE("what this hart keeps ready, zeroed or not, goes into a block that cannot be had otherwise") {
+  World world;
+  Memory memory(world, 10);
+  memory.buddy.add_free_range(memory.at(0), memory.at(memory.frames()));
+  FrameAllocator allocator(memory.buddy);
+  for (int i = 0; i < 3; ++i) REQUIRE(allocator.prepare_zeroed_frame());
+  const auto frame = allocator.allocate(FrameContents::Any);
+  REQUIRE(frame.has_value());
+  allocator.info(*frame).references = 0;
+  allocator.release(*frame);
+  const auto block = allocator.allocate_block(kMaxOrder, FrameContents::Any);
+  REQUIRE(block.has_value());
+  for (std::size_t i = 0; i < memory.frames(); ++i) REQUIRE(allocator.info(memory.at(i)).references == 1);
+  allocator.release_block(*block, kMaxOrder);
+  for (std::size_t i = 0; i < memory.frames(); ++i) REQUIRE(allocator.info(memory.at(i)).references == 0);
+  memory.buddy.check();
+}
+
+namespace {
+FrameAllocator* allocator_with_reserve = nullptr;
+std::vector<Pa> reserve;
+
+bool release_reserve() {
+  if (reserve.empty()) return false;
+  allocator_with_reserve->info(reserve.back()).references = 0;
+  allocator_with_reserve->release(reserve.back());
+  reserve.pop_back();
+  return true;
+}
+}  // namespace
+
+TEST_CASE("when memory is out, what others keep in reserve is asked for, until there is no more") {
+  World world;
+  Memory memory(world, 10);
+  memory.buddy.add_free_range(memory.at(0), memory.at(memory.frames()));
+  FrameAllocator allocator(memory.buddy, release_reserve);
+  allocator_with_reserve = &allocator;
+  for (int i = 0; i < 3; ++i) reserve.push_back(*allocator.allocate(FrameContents::Any));
+  std::size_t count = 0;
+  while (allocator.allocate(count % 2 == 0 ? FrameContents::Any : FrameContents::Zeroed)) ++count;
+  CHECK(count == memory.frames());
+  CHECK(reserve.empty());
+}
+
 TEST_CASE("several harts allocate and release at once: no frame is given twice") {
   World world;
   Memory memory(world);

@@ -3,12 +3,14 @@
 #include <doctest/doctest.h>
 
 #include <string>
+#include <utility>
 
 #include "kernel/lib/list.hpp"
 #include "kernel/lib/ref.hpp"
 #include "kernel/lib/result.hpp"
 #include "kernel/lib/spin_lock.hpp"
 #include "kernel/lib/vector.hpp"
+#include "kernel/mm/address.hpp"
 #include "test/host/machine/machine.hpp"
 #include "test/host/machine/panic.hpp"
 
@@ -147,6 +149,34 @@ TEST_CASE("a vector whose growth fails keeps its contents") {
   CHECK(vector.reserve(SIZE_MAX / 2).error() == KernelError::OutOfMemory);
   CHECK(vector.push_back(4).has_value());
   CHECK(panic_of([&] { vector[5] = 1; }).has_value());
+  CHECK(panic_of([&] { static_cast<void>(std::as_const(vector)[5]); }).has_value());
+}
+
+TEST_CASE("a vector never asks for fewer bytes than its elements take") {
+  Machine machine;
+  Vector<std::uint64_t> vector;
+  // So many that their bytes wrap around to a page.
+  CHECK(vector.reserve(SIZE_MAX / sizeof(std::uint64_t) + 1 + kPageSize / sizeof(std::uint64_t)).error() ==
+        KernelError::OutOfMemory);
+}
+
+TEST_CASE("a vector assigned over another takes its elements and its memory, and frees the old ones") {
+  Machine machine;
+  {
+    Vector<Tracked> vector, other;
+    for (int i = 0; i < 5; ++i) CHECK(vector.push_back(Tracked(i)).has_value());
+    for (int i = 0; i < 20; ++i) CHECK(other.push_back(Tracked(100 + i)).has_value());
+    vector = std::move(other);
+    CHECK(Tracked::alive == 20);
+    CHECK(vector.size() == 20);
+    CHECK(vector.back().value == 119);
+    for (int i = 0; i < 20; ++i) CHECK(vector.push_back(Tracked(i)).has_value());
+    CHECK(vector[19].value == 119);
+    vector = Vector<Tracked>();
+    CHECK(Tracked::alive == 0);
+    CHECK(vector.empty());
+  }
+  CHECK(machine.objects_in_use() == 0);
 }
 
 TEST_CASE("the last reference destroys the object, a weak one cannot revive it") {
@@ -172,6 +202,21 @@ TEST_CASE("the last reference destroys the object, a weak one cannot revive it")
   CHECK(make_box<int>(1).error() == KernelError::OutOfMemory);
 }
 
+TEST_CASE("what has lost its last reference gives no new one, while it is not yet destroyed") {
+  struct Dying : RefCounted {
+    explicit Dying(bool& revived) : revived(revived) {}
+    void last_reference_dropped() override {
+      revived = try_acquire_reference();
+      destroy();
+    }
+    bool& revived;
+  };
+  Machine machine;
+  bool revived = true;
+  static_cast<void>(make_ref<Dying>(revived));
+  CHECK_FALSE(revived);
+}
+
 TEST_CASE("references taken and dropped by several threads add up") {
   Machine machine;
   int destroyed = 0;
@@ -183,6 +228,25 @@ TEST_CASE("references taken and dropped by several threads add up") {
   CHECK(object->references() == 1);
   object = nullptr;
   CHECK(destroyed == 1);
+}
+
+TEST_CASE("a spin lock that is tried, not waited for, may have any rank, and counts as held") {
+  CHECK_FALSE(panic_of([] {
+                SpinLock inner(LockRank::Heap), outer(LockRank::Process);
+                const SpinGuard guard(inner);
+                if (!outer.try_lock()) return;
+                outer.unlock();
+              }).has_value());
+  CHECK(panic_of([] {
+          SpinLock lock(LockRank::Process);
+          if (lock.try_lock()) may_sleep();
+        }).has_value());
+  CHECK(panic_of([] {
+          SpinLock lock(LockRank::Process);
+          if (!lock.try_lock()) return;
+          lock.unlock();
+          lock.unlock();
+        }).has_value());
 }
 
 TEST_CASE("a spin lock admits one thread at a time") {

@@ -67,6 +67,76 @@ TEST_CASE("map_range uses the largest leaves that alignment allows") {
   platform::release_block(*block, 10);
 }
 
+namespace {
+
+/// Ranges that one large leaf each maps, of 1 GiB and of 2 MiB, to memory that nobody touches.
+constexpr VaRange kGigapage(Va::checked(4 * kGigapageSize), Va::checked(5 * kGigapageSize));
+constexpr VaRange kMegapage(Va::checked(6 * kGigapageSize + kMegapageSize),
+                            Va::checked(6 * kGigapageSize + 2 * kMegapageSize));
+constexpr Pa kMemory = Pa::checked(kGigapageSize);
+
+void map_large_leaves(PageTable& table) {
+  for (const VaRange range : {kGigapage, kMegapage}) {
+    REQUIRE(table.map_range(range, kMemory, Permission::read_write()).has_value());
+  }
+  REQUIRE(table.walk(kGigapage.start())->level == 2);
+  REQUIRE(table.walk(kMegapage.start())->level == 1);
+}
+
+}  // namespace
+
+TEST_CASE(
+    "a whole large leaf of either size is narrowed and removed; a range that begins or ends inside it is "
+    "refused") {
+  World world;
+  Running running(world);
+  map_large_leaves(running.table);
+  for (const VaRange range : {kGigapage, kMegapage}) {
+    CAPTURE(range.size());
+    TlbBatch batch(running.table.space());
+    const Va inside = range.start() + range.size() / 2;
+    for (const VaRange cut : {VaRange(inside, range.end()), VaRange(range.start(), inside)}) {
+      CHECK(running.table.protect(cut, Permission::read(), batch).error() == KernelError::InvalidArgument);
+      CHECK(running.table.unmap(cut, batch).error() == KernelError::InvalidArgument);
+      CHECK(running.table.walk(inside)->entry.permission() == Permission::read_write());
+    }
+    REQUIRE(running.table.protect(range, Permission::read(), batch).has_value());
+    CHECK(running.table.walk(inside)->entry.permission() == Permission::read());
+    REQUIRE(running.table.unmap(range, batch).has_value());
+    CHECK_FALSE(running.table.walk(inside).has_value());
+  }
+  CHECK(running.table.resident_pages() == 0);
+}
+
+TEST_CASE(
+    "fork gives the child the large leaves of either size, with their rights, and each side may remove its "
+    "own") {
+  World world;
+  Running running(world);
+  map_large_leaves(running.table);
+  {
+    PageTable child = *PageTable::create();
+    {
+      TlbBatch batch(running.table.space());
+      for (const VaRange range : {kGigapage, kMegapage})
+        REQUIRE(running.table.fork_into(child, range, batch).has_value());
+    }
+    for (const VaRange range : {kGigapage, kMegapage}) {
+      TlbBatch batch(running.table.space()), child_batch(child.space());
+      const Va inside = range.start() + kPageSize;
+      REQUIRE(child.walk(inside).has_value());
+      CHECK(child.walk(inside)->entry == running.table.walk(inside)->entry);
+      CHECK(child.walk(inside)->level == running.table.walk(inside)->level);
+      CHECK(child.walk(inside)->entry.permission() == Permission::read_write());
+      REQUIRE(running.table.unmap(range, batch).has_value());
+      CHECK(child.walk(inside).has_value());
+      REQUIRE(child.unmap(range, child_batch).has_value());
+    }
+    CHECK(child.resident_pages() == 0);
+  }
+  CHECK(world.frames_used() == 1);
+}
+
 TEST_CASE("map_range makes no large leaf of memory that is aligned otherwise than its address") {
   World world(std::size_t{1} << 20);
   Running running(world);

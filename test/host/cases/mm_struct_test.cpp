@@ -39,6 +39,11 @@ TEST_CASE_TEMPLATE("a wish is granted where it is free, and only there", P, EVER
   CHECK(process.read(kStart) == 1);
 }
 
+TEST_CASE_TEMPLATE("a wish in the middle of a page is for that page", P, EVERY_PAGER) {
+  Process<P> process;
+  CHECK(process.mm.mmap(kStart + 5, kPageSize, Permission::read()) == pages_at(kStart, 1));
+}
+
 TEST_CASE_TEMPLATE("a fixed mapping replaces what was there, exactly there", P, EVERY_PAGER) {
   Process<P> process;
   process.world.run(hart_id(1), process.mm.space());
@@ -270,6 +275,25 @@ TEST_CASE_TEMPLATE("usage counts virtual, resident and shared pages", P, EVERY_P
   }
   CHECK(usage.shared_pages == 2);
   CHECK(process.mm.usage(pages_at(kStart, 2)).resident_pages == 2);
+}
+
+TEST_CASE("LazyPager: a page that was only read, the zero page, counts as shared") {
+  Process<LazyPager> process;
+  REQUIRE(process.map(kStart, 2 * kPageSize).has_value());
+  CHECK(process.read(kStart) == 0);
+  CHECK(process.write(kStart + kPageSize, 1).has_value());
+  CHECK(process.mm.usage().resident_pages == 2);
+  CHECK(process.mm.usage().shared_pages == 1);
+}
+
+TEST_CASE("a counter is the sum over all harts") {
+  World world;
+  const std::uint64_t before = counter_total(Counter::PageFault);
+  for (unsigned hart = 0; hart < kMaxHarts; ++hart) {
+    OnHart here(hart_id(hart));
+    count(Counter::PageFault, hart + 1);
+  }
+  CHECK(counter_total(Counter::PageFault) - before == kMaxHarts * (kMaxHarts + 1) / 2);
 }
 
 TEST_CASE_TEMPLATE("walk shows what the page table says, also through a table that fork shared", P,

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <map>
 #include <random>
 
@@ -108,11 +109,93 @@ TEST_CASE("a page is read from the device once, and its tail is zero whatever th
   CHECK(file->page(UINT64_MAX).error() == KernelError::BeyondEndOfFile);
 }
 
-TEST_CASE("reading one page after another reads several pages at a time from the device") {
+TEST_CASE("the tail is zero whichever page is read first") {
+  World world;
+  Ref<MemoryFile> file = MemoryFile::with_pattern(kPageSize + 10);
+  const Frame last = *file->page(1);
+  for (std::size_t i = 10; i < kPageSize; ++i) REQUIRE(last.bytes()[i] == std::byte{0});
+}
+
+TEST_CASE("reading one page after another reads twice as many pages each time, up to 32") {
   World world;
   Ref<MemoryFile> file = MemoryFile::with_pattern(64 * kPageSize);
   for (std::uint64_t i = 0; i < 64; ++i) CHECK(file->read(i * kPageSize) == pattern(i * kPageSize));
-  CHECK(file->reads < 32);
+  CHECK(file->reads == 5);  // 4 + 8 + 16 + 32 + the last 4
+}
+
+TEST_CASE("reading pages here and there brings few neighbours along") {
+  World world;
+  Ref<MemoryFile> file = MemoryFile::with_pattern(256 * kPageSize);
+  std::size_t pages = 0;
+  for (const std::uint64_t page : {100, 50, 200, 10, 150}) {
+    CHECK(file->read(page * kPageSize) == pattern(page * kPageSize));
+    CHECK(file->cached_page_count() == (pages += 4));
+  }
+}
+
+TEST_CASE("a page that cannot be read spoils only itself, also when it is read ahead") {
+  World world;
+  Ref<MemoryFile> file = MemoryFile::with_pattern(8 * kPageSize);
+  file->unreadable_page = 2;
+  for (std::uint64_t i = 0; i < 8; ++i) {
+    if (i == 2) {
+      CHECK(file->page(i).error() == KernelError::InputOutput);
+    } else {
+      CHECK(file->read(i * kPageSize) == pattern(i * kPageSize));
+    }
+  }
+}
+
+TEST_CASE(
+    "pages that are in memory are found without reading, in any number of nodes, and none past the end") {
+  World world;
+  Ref<MemoryFile> file = MemoryFile::with_pattern(80 * kPageSize);
+  for (std::uint64_t i = 0; i < 80; ++i) CHECK(file->read(i * kPageSize).has_value());
+  // Made for a write that has not moved the end yet.
+  CHECK(file->page_for_write(80).has_value());
+  const unsigned reads = file->reads;
+  std::array<Frame, 32> frames;
+  CHECK(file->cached_pages(56, frames) == 24);
+  for (std::uint64_t i = 0; i < frames.size(); ++i) {
+    CHECK(static_cast<bool>(frames[i]) == (56 + i < 80));
+    if (frames[i]) CHECK(frames[i].bytes()[0] == MemoryFile::pattern_byte((56 + i) * kPageSize));
+  }
+  CHECK(file->reads == reads);
+}
+
+TEST_CASE("a page to be overwritten whole is not read, unless a mapping could look at it meanwhile") {
+  Process<LazyPager> process;
+  Ref<MemoryFile> file = MemoryFile::with_pattern(2 * kPageSize);
+  CHECK(file->page_for_write(0, true).has_value());
+  CHECK(file->reads == 0);
+  REQUIRE(process.map(va_at(0x10'0000), 2 * kPageSize, Permission::read(), file.get()).has_value());
+  CHECK(file->page_for_write(1, true)->bytes()[5] == MemoryFile::pattern_byte(kPageSize + 5));
+}
+
+TEST_CASE("grow never moves the end of a file down") {
+  World world;
+  Ref<MemoryFile> file = MemoryFile::with_pattern(100);
+  file->grow(10);
+  CHECK(file->size() == 100);
+  file->grow(101);
+  CHECK(file->size() == 101);
+}
+
+TEST_CASE(
+    "truncation forgets dirty pages beyond the end, and makes the zeroed rest of the last one reach the "
+    "device") {
+  World world;
+  Ref<MemoryFile> file = MemoryFile::with_pattern(3 * kPageSize);
+  REQUIRE(file->write(2 * kPageSize, "dirty").has_value());
+  REQUIRE(file->truncate(kPageSize + 7).has_value());
+  CHECK(file->has_dirty_pages());
+  REQUIRE(file->write_back(0, 3).has_value());
+  CHECK_FALSE(file->has_dirty_pages());
+  CHECK(file->on_device(kPageSize + 6) == pattern(kPageSize + 6));
+  CHECK(file->on_device(kPageSize + 7) == 0);
+  REQUIRE(file->write(kPageSize, "dirty").has_value());
+  REQUIRE(file->truncate(0).has_value());
+  CHECK_FALSE(file->has_dirty_pages());
 }
 
 TEST_CASE("a page that cannot be read is an error now, and is tried again the next time") {
@@ -223,6 +306,18 @@ TEST_CASE("reclaim drops clean pages that nobody uses, and only those") {
   CHECK(file->reads == reads + 1);
 }
 
+TEST_CASE("reclaim spares a page that was used since it came by last, once") {
+  World world;
+  Ref<MemoryFile> file = MemoryFile::with_pattern(4 * kPageSize);
+  CHECK(file->read(0).has_value());  // the others are read ahead, and nobody has used them
+  CHECK(PageCache::reclaim(3) == 3);
+  std::array<Frame, 4> frames;
+  CHECK(file->cached_pages(0, frames) == 1);
+  CHECK(static_cast<bool>(frames[0]));
+  frames[0] = Frame();
+  CHECK(PageCache::reclaim(1) == 1);
+}
+
 TEST_CASE("when memory is short, clean cached pages make room") {
   World world;
   Ref<MemoryFile> file = MemoryFile::with_pattern(32 * kPageSize);
@@ -244,6 +339,9 @@ TEST_CASE("the pages of a file go with it, and the total is kept") {
     Ref<MemoryFile> file = MemoryFile::with_pattern(5 * kPageSize);
     for (std::uint64_t i = 0; i < 5; ++i) CHECK(file->read(i * kPageSize).has_value());
     CHECK(PageCache::total_pages() == before + 5);
+    Ref<MemoryFile> other = MemoryFile::with_pattern(kPageSize);
+    CHECK(other->read(0).has_value());
+    CHECK(PageCache::total_pages() == before + 6);
   }
   CHECK(PageCache::total_pages() == before);
   CHECK(world.frames_used() == 0);

@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "kernel/lib/panic.hpp"
+
 namespace faultline::sim {
 namespace {
 
@@ -56,7 +58,12 @@ Machine& Machine::current() {
 
 bool Machine::exists() { return current_machine != nullptr; }
 
+void Machine::count_call() {
+  if (calls_left_.fetch_sub(1, std::memory_order_relaxed) == 0) panic("the memory core goes on and on");
+}
+
 bool Machine::allocation_fails() {
+  count_call();
   allocations_.fetch_add(1, std::memory_order_relaxed);
   std::uint64_t left = until_failure_.load();
   while (left != 0) {
@@ -116,6 +123,7 @@ void Machine::release_object(void* object, std::size_t bytes, std::size_t alignm
 }
 
 void Machine::fence_local(const FenceScope& scope) {
+  count_call();
   if (at_next_fence_) std::exchange(at_next_fence_, nullptr)();
   if (recording_.load(std::memory_order_relaxed)) {
     std::lock_guard guard(fences_mutex_);
@@ -125,6 +133,7 @@ void Machine::fence_local(const FenceScope& scope) {
 }
 
 void Machine::fence_remote(HartSet targets, const FenceScope& scope) {
+  count_call();
   if (at_next_fence_) std::exchange(at_next_fence_, nullptr)();
   if (recording_.load(std::memory_order_relaxed)) {
     std::lock_guard guard(fences_mutex_);

@@ -63,6 +63,9 @@ class Machine {
   }
   /// Makes every allocation fail that would take more than `frames` frames.
   void limit_frames(std::size_t frames) { frame_limit_.store(frames); }
+  /// Panics when the core has allocated and fenced more than `calls` times from now on: what it was asked to
+  /// do has no end.
+  void limit_calls(std::uint64_t calls) { calls_left_.store(calls); }
   /// Number of allocations asked for so far.
   std::uint64_t allocations() const { return allocations_.load(); }
 
@@ -100,6 +103,7 @@ class Machine {
 
  private:
   bool allocation_fails();
+  void count_call();
 
   FrameArena frames_;
   std::vector<std::unique_ptr<Hart>> harts_;
@@ -108,6 +112,7 @@ class Machine {
   std::atomic<bool> keep_failing_ = false;
   std::atomic<std::size_t> frame_limit_ = SIZE_MAX;
   std::atomic<std::uint64_t> allocations_ = 0;
+  std::atomic<std::uint64_t> calls_left_ = UINT64_MAX;
   std::atomic<std::uint64_t> instruction_fences_ = 0;
 
   std::atomic<bool> recording_ = false;
@@ -121,6 +126,20 @@ class Machine {
   unsigned running_threads_ = 1;
   unsigned sleeping_threads_ = 0;
   std::uint64_t wakes_ = 0;
+};
+
+/// For one call into the core, which ends long before it has allocated and fenced so often: panics if it does
+/// not, so that a test says what goes on for ever.
+class [[nodiscard]] CallLimit {
+ public:
+  explicit CallLimit(Machine& machine) : machine_(machine) { machine_.limit_calls(kCalls); }
+  CallLimit(const CallLimit&) = delete;
+  CallLimit& operator=(const CallLimit&) = delete;
+  ~CallLimit() { machine_.limit_calls(UINT64_MAX); }
+
+ private:
+  static constexpr std::uint64_t kCalls = 100'000;
+  Machine& machine_;
 };
 
 /// Lets the calling host thread act as another hart for a scope.
