@@ -14,7 +14,7 @@
 #? make clean        remove BUILD
 #?
 #? BUILD=build       where everything built goes
-#? PAGER=lazy        the kernel's memory policy: @PAGERS@
+#? PAGER=lazy        the kernel's memory policy: @PAGERS@, or any: all, `pager` chooses
 #? CPUS=4 MEM=512M   the emulated machine
 #? EXTRA=            more files for the image's /bin (static Linux/RISC-V programs)
 #? QEMUEXTRA=        more flags for QEMU
@@ -30,7 +30,8 @@
 # What PAGER may be: kernel/mm/pagers.hpp lists the classes. Here as lazy=LazyPager and so on.
 PAGERS_AND_CLASSES := $(shell grep -oE 'ROW\([A-Z][A-Za-z]*\)' kernel/mm/pagers.hpp | sed 's/ROW(\(\(.*\)Pager\))/\L\2\E=\1/')
 PAGERS := $(foreach pair,$(PAGERS_AND_CLASSES),$(firstword $(subst =, ,$(pair))))
-pager_class = $(patsubst $(1)=%,%,$(filter $(1)=%,$(PAGERS_AND_CLASSES)))
+# `any` is a kernel with all of them.
+pager_class = $(patsubst $(1)=%,%,$(filter $(1)=%,$(PAGERS_AND_CLASSES) any=AnyPager))
 
 BUILD ?= build
 PAGER ?= $(firstword $(PAGERS))
@@ -104,8 +105,8 @@ else
 
 # `make compare` takes several, PAGER=lazy,eager, and without the variable all.
 COMPARED := $(if $(filter file,$(origin PAGER)),$(PAGERS),$(subst $(comma), ,$(PAGER)))
-ifneq ($(filter-out $(PAGERS),$(if $(filter compare,$(MAKECMDGOALS)),$(COMPARED),$(PAGER))),)
-$(error PAGER=$(PAGER): expected one of: $(PAGERS))
+ifneq ($(filter-out $(PAGERS) any,$(if $(filter compare,$(MAKECMDGOALS)),$(COMPARED),$(PAGER))),)
+$(error PAGER=$(PAGER): expected one of: $(PAGERS) any)
 endif
 
 # $(call remember,VARIABLE): recipe of a file that holds the variable's value and changes only when it does.

@@ -90,7 +90,7 @@ endef
 CHECK_FLAGS := -DFAULTLINE_CHECK_LOCK_RANKS
 $(eval $(call kernel_object_rules,$(BUILD)/kernel,))
 $(eval $(call kernel_object_rules,$(BUILD)/kernel-checked,$(CHECK_FLAGS)))
-$(foreach pager,$(PAGERS),\
+$(foreach pager,$(PAGERS) any,\
   $(eval $(call kernel_rules,$(pager),-DFAULTLINE_PAGER=$(call pager_class,$(pager)),$(BUILD)/kernel))\
   $(eval $(call kernel_rules,$(pager)-checked,-DFAULTLINE_PAGER=$(call pager_class,$(pager)) $(CHECK_FLAGS),\
     $(BUILD)/kernel-checked)))

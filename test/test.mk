@@ -43,7 +43,7 @@ $(GUEST_MM_TEST): $(GUEST_MM_TEST_OBJECTS)
 
 -include $(GUEST_MM_TEST_OBJECTS:.o=.d)
 
-KERNELS := $(PAGERS:%=$(BUILD)/kernel-%$(KERNEL_SUFFIX).elf)
+KERNELS := $(patsubst %,$(BUILD)/kernel-%$(KERNEL_SUFFIX).elf,$(PAGERS) any)
 
 # What the tests read of the build's choices.
 test_environment = PAGERS="$(PAGERS)" KERNEL_SUFFIX=$(KERNEL_SUFFIX) TOOLPREFIX=$(TOOLPREFIX) CROSS_CC=$(CROSS_CC) CROSS_CXX=$(CROSS_CXX) \

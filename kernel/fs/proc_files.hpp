@@ -23,7 +23,13 @@ struct ProcessFile {
   std::string_view name;
   ProcessText text;
   Audience audience = Audience::Everybody;
+  /// Takes a word that the process writes into its own file; null where nothing can be written.
+  Result<> (*set)(ProcSource& source, std::string_view word) = nullptr;
 };
+
+/// The word that is written in one piece, with white space around it or not. Error: InvalidArgument when all
+/// of it is longer than `space`.
+Result<std::string_view> word_written(IoBuffer& buffer, std::span<char> space);
 
 std::span<const SystemFile> system_files();
 std::span<const ProcessFile> process_files();

@@ -25,7 +25,10 @@ class TextFile final : public ProcInode {
   TextFile(std::uint64_t number, const SystemFile& file)
       : ProcInode(number, FileKind::Regular, file.permissions), system_(file.text) {}
   TextFile(std::uint64_t number, const ProcessFile& file)
-      : ProcInode(number, FileKind::Regular, 0444), process_(file.text), audience_(file.audience) {}
+      : ProcInode(number, FileKind::Regular, file.set != nullptr ? 0644 : 0444),
+        process_(file.text),
+        set_(file.set),
+        audience_(file.audience) {}
 
   // Whoever may open it may read it, whoever he is by then.
   Result<Ref<OpenFile>> open(const OpenFlags& flags) override {
@@ -50,6 +53,18 @@ class TextFile final : public ProcInode {
     return buffer.outcome(before, outcome);
   }
 
+  Result<std::size_t> write_at(std::uint64_t& /*offset*/, IoBuffer& buffer, bool /*append*/) override {
+    ProcSource* from = TRY(source());
+    if (set_ == nullptr || process() != from->current()) return failure(KernelError::NotPermitted);
+    const std::size_t before = buffer.transferred();
+    char space[32];
+    TRY(set_(*from, TRY(word_written(buffer, space))));
+    return buffer.transferred() - before;
+  }
+  Result<> truncate(std::uint64_t size) override {
+    return set_ != nullptr ? Result<>() : Inode::truncate(size);  // a shell's `>` asks for it
+  }
+
  private:
   Result<> write_text(WindowSink& sink) {
     ProcSource* from = TRY(source());
@@ -60,6 +75,7 @@ class TextFile final : public ProcInode {
 
   SystemText system_ = nullptr;
   ProcessText process_ = nullptr;
+  decltype(ProcessFile::set) set_ = nullptr;
   Audience audience_ = Audience::Everybody;
 };
 
@@ -305,6 +321,16 @@ Stat ProcInode::stat() const {
     }
   }
   return stat;
+}
+
+Result<std::string_view> word_written(IoBuffer& buffer, std::span<char> space) {
+  constexpr std::string_view kWhiteSpace = " \t\n";
+  if (buffer.remaining() > space.size()) return failure(KernelError::InvalidArgument);
+  const auto bytes = space.first(buffer.remaining());
+  TRY(buffer.get(std::as_writable_bytes(bytes)));
+  std::string_view word(bytes.data(), bytes.size());
+  word.remove_prefix(std::min(word.find_first_not_of(kWhiteSpace), word.size()));
+  return word.substr(0, word.find_last_not_of(kWhiteSpace) + 1);
 }
 
 Result<Ref<Inode>> system_file(std::size_t index) {

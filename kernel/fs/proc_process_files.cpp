@@ -64,8 +64,21 @@ Result<> status(ProcSource& source, ProcessId id, WindowSink& sink) {
             kibibytes(memory.text_pages), p.threads);
   format_to(sink, "SigPnd:\t{:016x}\nSigBlk:\t{:016x}\nSigIgn:\t{:016x}\nSigCgt:\t{:016x}\n",
             p.signals_pending, p.signals_blocked, p.signals_ignored, p.signals_caught);
+  // Not of Linux; what has ended has no memory, and no policy over it.
+  if (const Result<PagerTraits> policy = source.pager(id)) format_to(sink, "Pager:\t{}\n", policy->name);
   return {};
 }
+
+/// Not of Linux: tests and people learn from it what to expect.
+Result<> pager(ProcSource& source, ProcessId id, WindowSink& sink) {
+  const PagerTraits traits = TRY(source.pager(id));
+  const auto answer = [](bool promised) { return promised ? "yes" : "no"; };
+  format_to(sink, "pager {}\nloads_in_mmap {}\nmay_load_neighbours {}\ncopies_in_fork {}\n", traits.name,
+            answer(traits.loads_in_mmap), answer(traits.may_load_neighbours), answer(traits.copies_in_fork));
+  return {};
+}
+
+Result<> choose_pager(ProcSource& source, std::string_view name) { return source.choose_pager(name); }
 
 Result<> name(ProcSource& source, ProcessId id, WindowSink& sink) {
   const ProcessReport p = TRY(source.process(id));
@@ -150,8 +163,13 @@ Result<> maps(ProcSource& source, ProcessId id, WindowSink& sink) {
 }
 
 constexpr ProcessFile kFiles[] = {
-    {"stat", stat}, {"statm", memory_pages},   {"status", status},
-    {"comm", name}, {"cmdline", command_line}, {"maps", maps, Audience::Inspectors},
+    {"stat", stat},
+    {"statm", memory_pages},
+    {"status", status},
+    {"comm", name},
+    {"cmdline", command_line},
+    {"maps", maps, Audience::Inspectors},
+    {"pager", pager, Audience::Everybody, choose_pager},
 };
 
 }  // namespace

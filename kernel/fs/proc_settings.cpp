@@ -10,17 +10,9 @@
 namespace faultline::proc {
 namespace {
 
-/// A line of text written in one piece: a number with white space around it.
 Result<std::uint64_t> number_written(IoBuffer& buffer) {
-  std::array<char, 32> text;
-  if (buffer.remaining() > text.size()) return failure(KernelError::InvalidArgument);
-  const auto bytes = std::span(text).first(buffer.remaining());
-  TRY(buffer.get(std::as_writable_bytes(bytes)));
-  constexpr std::string_view kSpace = " \t\n";
-  std::string_view digits(bytes.data(), bytes.size());
-  digits.remove_prefix(std::min(digits.find_first_not_of(kSpace), digits.size()));
-  digits = digits.substr(0, digits.find_last_not_of(kSpace) + 1);
-  const auto number = parse_decimal<std::uint64_t>(digits);
+  char space[32];
+  const auto number = parse_decimal<std::uint64_t>(TRY(word_written(buffer, space)));
   if (!number) return failure(KernelError::InvalidArgument);
   return *number;
 }

@@ -120,8 +120,14 @@ class ProcSource {
   };
   /// Nothing past the last hart.
   virtual std::optional<HartReport> hart(std::uint32_t index) = 0;
-  /// What the kernel's memory policy promises.
-  virtual PagerTraits pager() = 0;
+
+  /// The memory policies that a program can run under, the default first.
+  virtual std::span<const PagerTraits* const> pagers() = 0;
+  /// What the policy of a process's memory promises.
+  [[nodiscard]] virtual Result<PagerTraits> pager(ProcessId id) = 0;
+  /// Chooses the policy of what the caller's process executes next, and of its children's. Error:
+  /// InvalidArgument when there is none of that name.
+  [[nodiscard]] virtual Result<> choose_pager(std::string_view name) = 0;
 
  protected:
   ~ProcSource() = default;

@@ -116,12 +116,9 @@ void version(ProcSource&, WindowSink& sink) {
 
 void file_systems(ProcSource&, WindowSink& sink) { sink.write("\text2\nnodev\tdevtmpfs\nnodev\tproc\n"); }
 
-/// Not of Linux: tests and people learn from it what to expect.
-void pager(ProcSource& source, WindowSink& sink) {
-  const PagerTraits traits = source.pager();
-  const auto answer = [](bool promised) { return promised ? "yes" : "no"; };
-  format_to(sink, "pager {}\nloads_in_mmap {}\nmay_load_neighbours {}\ncopies_in_fork {}\n", traits.name,
-            answer(traits.loads_in_mmap), answer(traits.may_load_neighbours), answer(traits.copies_in_fork));
+/// Not of Linux: the names that /proc/PID/pager takes.
+void pagers(ProcSource& source, WindowSink& sink) {
+  for (const PagerTraits* traits : source.pagers()) format_to(sink, "{}\n", traits->name);
 }
 
 constexpr SystemFile kFiles[] = {
@@ -135,7 +132,7 @@ constexpr SystemFile kFiles[] = {
     {"mounts", mounts},
     {"version", version},
     {"filesystems", file_systems},
-    {"pager", pager},
+    {"pagers", pagers},
 };
 
 }  // namespace

@@ -33,7 +33,7 @@ Result<> ClusterPager::handle_page_fault(PageTable& table, const PageFaultReason
 }
 
 Result<ClusterPager> ClusterPager::fork(PageTable& table, PageTable& child_table) {
-  return ClusterPager(TRY(share_pages(table, child_table)));
+  return ClusterPager(TRY(LazyPager::fork(table, child_table)));
 }
 
 }  // namespace faultline

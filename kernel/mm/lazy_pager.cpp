@@ -80,7 +80,7 @@ Result<LazyPager> LazyPager::clone(Space& space) const {
   return copy;
 }
 
-Result<LazyPager> LazyPager::share_pages(PageTable& table, PageTable& child_table) {
+Result<LazyPager> LazyPager::fork(PageTable& table, PageTable& child_table) {
   // The areas first: truncation must find the child's before entries are copied to it.
   LazyPager child = TRY(clone(child_table.space()));
   Result<> shared;
@@ -96,7 +96,7 @@ Result<LazyPager> LazyPager::share_pages(PageTable& table, PageTable& child_tabl
 
 Result<MmStruct<LazyPager>> LazyPager::write_protect_ptes(MmStruct<LazyPager>& parent) {
   return parent.fork_with([](LazyPager& pager, PageTable& table, PageTable& child_table) {
-    return pager.share_pages(table, child_table);
+    return pager.fork(table, child_table);
   });
 }
 

@@ -52,10 +52,9 @@ class LazyPager : public AreaPager {
   /// fork(2)'s memory half: the child's MmStruct, and this one's private pages write-protected; returns after
   /// every hart that runs the parent has forgotten its write rights. Error: OutOfMemory.
   [[nodiscard]] static Result<MmStruct<LazyPager>> write_protect_ptes(MmStruct<LazyPager>& parent);
-
- protected:
-  /// clone, and the child's table made to share this one's pages: copy-on-write where they are private.
-  [[nodiscard]] Result<LazyPager> share_pages(PageTable& table, PageTable& child_table);
+  /// What write_protect_ptes does to the pager and its table: clone, and the child's table shares this one's
+  /// pages, copy-on-write where they are private.
+  [[nodiscard]] Result<LazyPager> fork(PageTable& table, PageTable& child_table);
 
  private:
   using Step = Result<> (LazyPager::*)(PageTable& table, const PageFaultReason& reason);

@@ -70,9 +70,9 @@ class MmStruct {
 
  public:
   /// An empty address space. Error: OutOfMemory.
-  [[nodiscard]] static Result<MmStruct> create() {
+  [[nodiscard]] static Result<MmStruct> create(P pager = P()) {
     PageTable table = TRY(PageTable::create());
-    return MmStruct(std::move(table), P());
+    return MmStruct(std::move(table), std::move(pager));
   }
 
   /// Nobody may use `other` at the time, nor later.
@@ -278,6 +278,15 @@ class MmStruct {
   [[nodiscard]] std::optional<Translation> walk(Va va) const {
     ReadGuard guard(lock_);
     return table_->walk(va);
+  }
+
+  /// What its pager promises.
+  const PagerTraits& traits() const {
+    if constexpr (requires { pager_.traits(); }) {
+      return pager_.traits();
+    } else {
+      return P::kTraits;
+    }
   }
 
   Va heap_start() const { return heap_start_; }

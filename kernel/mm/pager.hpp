@@ -65,11 +65,7 @@ struct PagerTraits {
   bool copies_in_fork = false;       // private pages are nobody else's at any time
 };
 
-/// Which of the two forms of fork, below, a policy has.
-template <class P>
-concept ForksByCopying = requires(P pager, PageTable& table) {
-  { pager.fork(table, table) } -> std::same_as<Result<P>>;
-};
+/// Whether a policy forks whole address spaces by itself.
 template <class P>
 concept ForksByWriteProtection = requires {
   { &P::write_protect_ptes } -> std::same_as<Result<MmStruct<P>> (*)(MmStruct<P>&)>;
@@ -115,9 +111,9 @@ concept ForksByWriteProtection = requires {
 ///
 /// fork(table, child_table)
 ///   is a pager for a child whose empty table then maps the same memory, private parts copied. OutOfMemory
-///   leaves this one as it was. A policy that copies on write has in its place
+///   leaves this one as it was.
 ///
-/// write_protect_ptes(space)
+/// write_protect_ptes(space), if there is one
 ///   is the child's whole MmStruct, made through MmStruct::fork_with; neither side has write rights on
 ///   private pages any more when it returns, on any hart.
 ///
@@ -141,7 +137,7 @@ concept ForksByWriteProtection = requires {
 ///   what is particular to the policy.
 template <class P>
 concept Pager =
-    std::default_initializable<P> && std::movable<P> && (ForksByCopying<P> || ForksByWriteProtection<P>) &&
+    std::default_initializable<P> && std::movable<P> &&
     requires(P pager, const P& constant, PageTable& table, Va va, VaRange range, std::size_t size,
              Permission permission, RegularFile* file, std::uint64_t offset, Sharing sharing, Access access,
              Advice advice, const PageFaultReason& reason, EmptyFile empty, VmArea& area, AreaFlags flags) {
@@ -157,6 +153,7 @@ concept Pager =
       { pager.advise(table, range, advice) } -> std::same_as<Result<>>;
       { pager.move(table, range, va, size) } -> std::same_as<Result<VaRange>>;
       { pager.handle_page_fault(table, reason) } -> std::same_as<Result<>>;
+      { pager.fork(table, table) } -> std::same_as<Result<P>>;
       { pager.clear(table) } -> std::same_as<void>;
       { pager.grow_down(table, area, va) } -> std::same_as<Result<>>;
       { pager.change_flags(range, flags, flags) } -> std::same_as<Result<>>;

@@ -39,8 +39,8 @@ MemoryLimits initial_memory_limits() {
           .commitment = memory::total_frames() * kPageSize};
 }
 
-Result<Ref<AddressSpace>> AddressSpace::create(const MemoryLimits& limits) {
-  Ref<AddressSpace> space = TRY(make_ref<AddressSpace>(TRY(SystemMm::create())));
+Result<Ref<AddressSpace>> AddressSpace::create(const MemoryLimits& limits, PagerChoice pager) {
+  Ref<AddressSpace> space = TRY(make_ref<AddressSpace>(TRY(SystemMm::create(pager.make()))));
   space->mm().set_limits(limits);
   // Private, so that a program that makes the page writable changes its own copy only.
   TRY(space->mm().mmap(Va::checked(kSignalReturnPage), kPageSize, Permission::read_execute(), {.fixed = true},

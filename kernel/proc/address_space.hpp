@@ -30,7 +30,7 @@ class AddressSpace final : public RefCounted {
   explicit AddressSpace(SystemMm&& mm) : mm_(std::move(mm)) {}
 
   /// A space that holds only the signal-return page. Error: OutOfMemory.
-  static Result<Ref<AddressSpace>> create(const MemoryLimits& limits);
+  static Result<Ref<AddressSpace>> create(const MemoryLimits& limits, PagerChoice pager);
 
   /// The child's space for fork. Error: OutOfMemory.
   Result<Ref<AddressSpace>> fork();

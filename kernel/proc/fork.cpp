@@ -151,6 +151,7 @@ Result<> copy_resources(Process& child, const Process& parent, const CloneReques
   child.credentials = parent.credentials;
   child.limits.copy_from(parent.limits);
   child.dumpable = parent.dumpable.load();
+  child.next_pager = parent.next_pager.load();
   child.executable = parent.executable;
   child.arguments = parent.arguments;
   std::memcpy(child.name, parent.name, sizeof(child.name));

@@ -68,7 +68,7 @@ Result<> initialize_processes() {
   return tty::initialize();
 }
 
-Result<> start_first_process(std::optional<std::string_view> program) {
+Result<> start_first_process(std::optional<std::string_view> program, PagerChoice pager) {
   chosen_program = program;
   Identifier id = TRY(Identifier::allocate());
   Ref<Session> session = TRY(make_ref<Session>(id.share()));
@@ -77,7 +77,8 @@ Result<> start_first_process(std::optional<std::string_view> program) {
   process->files = TRY(make_ref<FileTable>());
   process->file_system = TRY(make_ref<FileSystemContext>(root_directory(), root_directory()));
   process->actions = TRY(make_ref<SignalActions>());
-  process->memory = TRY(AddressSpace::create(initial_memory_limits()));
+  process->memory = TRY(AddressSpace::create(initial_memory_limits(), pager));
+  process->next_pager = pager;
   process->started = clock::now();
   set_initial_limits(process->limits, user_thread_limit());
   std::memcpy(process->name, "init", sizeof("init"));

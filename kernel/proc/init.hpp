@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "kernel/lib/result.hpp"
+#include "kernel/proc/system_pager.hpp"
 
 namespace faultline {
 
@@ -12,9 +13,10 @@ namespace faultline {
 /// OutOfMemory.
 Result<> initialize_processes();
 
-/// Starts process 1 with `program`, or without one with the first of /init, /bin/init and /bin/sh that can be
-/// executed; its standard input and output are the console. The root file system is mounted. When no program
-/// can be executed it prints one line and powers off with a failing status, from the new process's thread.
-Result<> start_first_process(std::optional<std::string_view> program);
+/// Starts process 1, under a memory policy, with `program` or without one with the first of /init, /bin/init
+/// and /bin/sh that can be executed; its standard input and output are the console. The root file system is
+/// mounted. When no program can be executed it prints one line and powers off with a failing status, from the
+/// new process's thread.
+Result<> start_first_process(std::optional<std::string_view> program, PagerChoice pager);
 
 }  // namespace faultline

@@ -119,6 +119,8 @@ struct Process final : RefCounted, ListNode<struct SiblingTag>, ListNode<GroupMe
   ProcessCredentials credentials;
   /// Others of the same user may look inside (PR_SET_DUMPABLE). Not once the process has changed its rights.
   std::atomic<bool> dumpable = true;
+  /// The memory policy of the program that it executes next (/proc/PID/pager).
+  std::atomic<PagerChoice> next_pager = PagerChoice();
 
   // ---- All that follows is under process_lock. ----
   Process* parent = nullptr;             // null only for init

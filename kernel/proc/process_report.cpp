@@ -131,7 +131,16 @@ class Source final : public ProcSource {
   }
   std::optional<SlabReport> slab_class(std::size_t index) override;
   std::optional<HartReport> hart(std::uint32_t index) override;
-  PagerTraits pager() override { return SystemPager::kTraits; }
+  std::span<const PagerTraits* const> pagers() override { return system_pagers(); }
+  Result<PagerTraits> pager(ProcessId id) override {
+    return TRY(resource(id, &Process::memory))->mm().traits();
+  }
+  Result<> choose_pager(std::string_view name) override {
+    const auto choice = PagerChoice::named(name);
+    if (!choice) return failure(KernelError::InvalidArgument);
+    Process::current().next_pager = *choice;
+    return {};
+  }
 };
 
 Result<ProcessReport> Source::process(ProcessId id) {

@@ -189,7 +189,8 @@ Result<ProgramStart> load_program(Inode& file, const ElfImage& image, std::strin
                                   const StringList& arguments, const StringList& environment,
                                   const ProcessCredentials& credentials, bool secure) {
   const std::uint64_t base = image.position_independent() ? kPieBase & ~(image.alignment() - 1) : 0;
-  Ref<AddressSpace> memory = TRY(AddressSpace::create(Process::current().mm().limits()));
+  const Process& process = Process::current();
+  Ref<AddressSpace> memory = TRY(AddressSpace::create(process.mm().limits(), process.next_pager));
   SystemMm& mm = memory->mm();
   for (const ElfSegment& segment : image.segments()) TRY(map_segment(mm, file, segment, base));
   mm.set_heap_start(Va::checked(page_floor(base + image.end() + kPageSize - 1)));

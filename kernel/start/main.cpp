@@ -27,6 +27,16 @@ constexpr std::uint16_t kStartFailed = 1;
   power_off(kStartFailed);
 }
 
+PagerChoice pager_of_first_process() {
+  const auto name = machine.boot_argument("pager");
+  if (!name) return {};
+  if (const auto choice = PagerChoice::named(*name)) return *choice;
+  print("faultline: pager={}: this kernel has:", *name);
+  for (const PagerTraits* pager : system_pagers()) print(" {}", pager->name);
+  print("\n");
+  give_up("no such pager");
+}
+
 /// What needs a thread, because it sleeps: the disk, the file systems, the first process.
 void start_system(void*) {
   const std::span<BlockDevice* const> disks =
@@ -39,7 +49,8 @@ void start_system(void*) {
   if (machine.boot_argument("panic") == "boot") panic("asked for by the boot arguments");
   // The report traps over the file name, before it has said a word.
   if (machine.boot_argument("panic") == "report") panic_trap("asked for by the boot arguments", nullptr, 0);
-  if (const auto started = start_first_process(machine.boot_argument("init")); !started) {
+  const PagerChoice pager = pager_of_first_process();
+  if (const auto started = start_first_process(machine.boot_argument("init"), pager); !started) {
     give_up(describe(started.error()));
   }
 }

@@ -49,6 +49,22 @@ def test_shell(guest, cpus, mem, pager):
     guest.power_off_clean(machine, disk)
 
 
+def test_pager_of_the_first_process(guest):
+    """The boot argument pager= names the first program's policy; a kernel with one pager has only that"""
+    default, other = PAGERS[0], PAGERS[-1]
+    machine = guest.boot(cpus=1, pager="any", append=f"pager={other}")
+    assert f"Pager:\t{other}\n" in machine.check("cat /proc/1/status"), f"init does not run under {other}"
+    assert machine.check("pager") == "".join(f"{'*' if name == other else ' '} {name}\n" for name in PAGERS)
+    assert machine.check(f"pager {default} vmmap self").startswith(f"pager: {default}\n")
+    assert f" {default} " in machine.check(f"pager {default} ps").splitlines()[-1]
+    output, status = machine.run("pager no-such true")
+    assert status == 125 and f"no-such: this kernel has only {' '.join(PAGERS)}; " in output, (output, status)
+    machine.poweroff()
+
+    guest.expect_end(f"pager=none: this kernel has: {' '.join(PAGERS)}", pager="any", append="pager=none")
+    guest.expect_end(f"pager={other}: this kernel has: {default}\n", pager=default, append=f"pager={other}")
+
+
 def make_command(goal, guest, *variables):
     """`make GOAL` as a user types it, with a disk of this test's own."""
     return ["make", "--no-print-directory", "-C", str(REPOSITORY), goal, f"BUILD={guest.build}",

@@ -23,6 +23,14 @@ def test_tap(guest, pager, program):
     guest.power_off_clean(machine, disk)
 
 
+@parameters(pager=PAGERS, program=["test_cow_memory", "test_demand", "test_fork", "test_pager"])
+def test_tap_under_a_chosen_pager(guest, pager, program):
+    """In a kernel with all pagers a program runs under the one it was started with as in a kernel with that one alone"""
+    machine = guest.boot(cpus=4, mem="256M", pager="any")
+    guest.tap(machine, f"pager {pager} {command(guest, program)}")
+    machine.poweroff()
+
+
 @parameters(program=["test_cow", "test_shootdown", "test_thread"])
 def test_tap_on_one_hart(guest, program):
     """The test programs about several harts also pass where there is one, in 64 MiB"""

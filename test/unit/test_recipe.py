@@ -79,7 +79,7 @@ class RecipeTest(unittest.TestCase):
                 Console(qemu_command(self.tree / "build/kernel-my.elf", self.tree / "build/fs.img"), log) as machine:
             machine.expect(r"faultline: my pager")
             machine.wait_prompt()
-            self.assertIn("pager my\n", machine.check("cat /proc/pager").replace("\r", ""))
+            self.assertIn("pager my\n", machine.check("cat /proc/self/pager").replace("\r", ""))
             machine.poweroff()
 
 

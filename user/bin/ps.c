@@ -10,6 +10,7 @@ struct ProcessInfo {
   unsigned long long virtual_bytes;
   long long resident_pages;
   char name[64];
+  char pager[32];  // the policy of its memory; only Faultline tells
 };
 
 // /proc/PID/stat has the name in parentheses, and the name may hold anything, parentheses included.
@@ -44,6 +45,14 @@ static void print_command(const struct ProcessInfo* info) {
   puts(line);
 }
 
+static void find_pager(struct ProcessInfo* info) {
+  char path[64];
+  char text[256];
+  snprintf(path, sizeof path, "/proc/%d/pager", info->pid);
+  if (read_small_file(path, text, sizeof text) <= 0 || sscanf(text, "pager %31s", info->pager) != 1)
+    strcpy(info->pager, "-");
+}
+
 static void print_process(int pid) {
   char path[64];
   char text[1024];
@@ -54,10 +63,11 @@ static void print_process(int pid) {
     warnx("%s: unknown format", path);
     return;
   }
+  find_pager(&info);
   unsigned long long hundredths = info.ticks * 100 / (unsigned long long)sysconf(_SC_CLK_TCK);
-  printf("%5d %5d %c %9llu %8lld %4llu:%02llu.%02llu ", info.pid, info.parent, info.state,
+  printf("%5d %5d %c %9llu %8lld %4llu:%02llu.%02llu %-7s ", info.pid, info.parent, info.state,
          info.virtual_bytes / 1024, info.resident_pages * (sysconf(_SC_PAGESIZE) / 1024), hundredths / 6000,
-         hundredths / 100 % 60, hundredths % 100);
+         hundredths / 100 % 60, hundredths % 100, info.pager);
   print_command(&info);
 }
 
@@ -80,7 +90,7 @@ int main(int argc, char** argv) {
   }
   closedir(directory);
   if (count > 1) qsort(pids, count, sizeof *pids, compare_numbers);
-  puts("  PID  PPID S   VSZ KiB  RSS KiB       TIME COMMAND");
+  puts("  PID  PPID S   VSZ KiB  RSS KiB       TIME PAGER   COMMAND");
   for (size_t i = 0; i < count; i++) print_process(pids[i]);
   return finish_output(0);
 }

@@ -14,7 +14,7 @@ static void read_proc_text(const char* path, char* text, size_t size) {
 }
 
 // The number in the line that begins with `name`, which is with its colon or space; -1 without such a line.
-static long line_value(const char* text, const char* name) {
+TAP_UNUSED static long line_value(const char* text, const char* name) {
   for (const char* line = text; line; line = strchr(line, '\n')) {
     if (*line == '\n') line++;
     if (strncmp(line, name, strlen(name)) == 0) return strtol(line + strlen(name), NULL, 10);
