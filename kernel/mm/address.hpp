@@ -7,6 +7,7 @@
 //
 // All three are plain values; the checked factory `from` is the only way in from an untrusted number.
 
+#include <algorithm>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
@@ -118,6 +119,11 @@ class VaRange {
   constexpr bool contains(Va va) const { return start_ <= va && va < end_; }
   constexpr bool contains(VaRange other) const { return start_ <= other.start_ && other.end_ <= end_; }
   constexpr bool overlaps(VaRange other) const { return start_ < other.end_ && other.start_ < end_; }
+  /// What both ranges contain; empty when they do not overlap.
+  constexpr VaRange intersection(VaRange other) const {
+    const Va start = std::max(start_, other.start_);
+    return VaRange(start, std::max(start, std::min(end_, other.end_)));
+  }
   constexpr bool page_aligned() const { return start_.page_aligned() && end_.page_aligned(); }
   friend constexpr bool operator==(const VaRange&, const VaRange&) = default;
 

@@ -19,36 +19,32 @@ bool AreaPager::access_ok(Va va, Access access) const {
 
 bool AreaPager::covers(VaRange range) const {
   Va covered = range.start();
-  for (const VmArea* area = areas_.first_overlapping(range); area != nullptr && area->start() <= covered;
-       area = AreaIndex::next(*area)) {
-    covered = area->end();
-    if (covered >= range.end()) return true;
+  for (const VmArea& area : areas_.overlapping(range)) {
+    if (area.start() > covered) return false;
+    covered = area.end();
   }
-  return range.empty();
+  return covered >= range.end();
 }
 
 Result<> AreaPager::check_protect(VaRange range, Permission permission) const {
   if (!range.page_aligned()) return failure(KernelError::InvalidArgument);
   if (!covers(range)) return failure(KernelError::NotMapped);
-  for (const VmArea* area = areas_.first_overlapping(range); area != nullptr && area->start() < range.end();
-       area = AreaIndex::next(*area)) {
-    if (permission.writable() && !area->may_write()) return failure(KernelError::AccessDenied);
+  for (const VmArea& area : areas_.overlapping(range)) {
+    if (permission.writable() && !area.may_write()) return failure(KernelError::AccessDenied);
   }
   return {};
 }
 
 void AreaPager::forbid_write(VaRange range) {
-  for (VmArea* area = areas_.first_overlapping(range); area != nullptr && area->start() < range.end();
-       area = AreaIndex::next(*area)) {
-    area->forbid_write();
+  for (VmArea& area : areas_.overlapping(range)) {
+    area.forbid_write();
   }
 }
 
 Result<> AreaPager::change_flags(VaRange range, AreaFlags given, AreaFlags taken) {
   TRY(split_at_ends(range));
-  for (VmArea* area = areas_.first_overlapping(range); area != nullptr && area->start() < range.end();
-       area = AreaIndex::next(*area)) {
-    area->set_flags(area->flags().without(taken).with(given));
+  for (VmArea& area : areas_.overlapping(range)) {
+    area.set_flags(area.flags().without(taken).with(given));
   }
   join_pieces(range);
   return {};
@@ -137,16 +133,14 @@ void AreaPager::remove_area_pages(PageTable& table, VmArea& area, VaRange part, 
 
 std::size_t AreaPager::remove_areas(PageTable& table, VaRange range, VaRange gap) {
   TlbBatch batch(table.space());
-  const auto first_in_range = [&] { return areas_.first_overlapping(range); };
-  const auto in_range = [&](const VmArea* area) { return area != nullptr && area->start() < range.end(); };
-  for (VmArea* area = first_in_range(); in_range(area); area = AreaIndex::next(*area)) {
-    remove_area_pages(table, *area, area->range(), gap, batch);
-    area->unregister_from_file();
+  for (VmArea& area : areas_.overlapping(range)) {
+    remove_area_pages(table, area, area.range(), gap, batch);
+    area.unregister_from_file();
   }
   // Only now: until its pages are gone truncation must find an area, and while it may find one the tables
   // must stay.
   std::size_t bytes = 0;
-  for (VmArea* area = first_in_range(); area != nullptr; area = first_in_range()) {
+  while (VmArea* area = areas_.first_overlapping(range)) {
     bytes += area->range().size();
     table.free_tables(area->range(), gap, batch);
     const Box<VmArea> removed = areas_.remove(*area);
@@ -214,14 +208,13 @@ Result<> AreaPager::synchronize(PageTable&, VaRange range) {
   if (!range.page_aligned()) return failure(KernelError::InvalidArgument);
   Result<> result;
   if (!covers(range)) result = failure(KernelError::NotMapped);
-  for (VmArea* area = areas_.first_overlapping(range); area != nullptr && area->start() < range.end();
-       area = AreaIndex::next(*area)) {
-    RegularFile* const file = area->file();
-    if (file == nullptr || !area->is_shared()) continue;
-    const Va from = std::max(area->start(), range.start()), to = std::min(area->end(), range.end());
-    const std::uint64_t first = area->page_index(from);
+  for (VmArea& area : areas_.overlapping(range)) {
+    RegularFile* const file = area.file();
+    if (file == nullptr || !area.is_shared()) continue;
+    const VaRange part = area.range().intersection(range);
+    const std::uint64_t first = area.page_index(part.start());
     // write_back collects the D bits of every mapping of the file, this one's among them.
-    const Result<> written = file->write_back(first, first + VaRange(from, to).pages());
+    const Result<> written = file->write_back(first, first + part.pages());
     if (!written) result = written;
   }
   return result;
@@ -295,8 +288,8 @@ Result<VaRange> AreaPager::move_area(PageTable& table, VaRange from, Va to, std:
 
 Result<> AreaPager::copy_areas_to(AreaPager& child, Space& child_space) const {
   child.next_mapping_ = next_mapping_;
-  for (const VmArea* area = areas_.first(); area != nullptr; area = AreaIndex::next(*area)) {
-    Result<Box<VmArea>> copy = area->copy_for(child_space, area->range());
+  for (const VmArea& area : areas_.all()) {
+    Result<Box<VmArea>> copy = area.copy_for(child_space, area.range());
     if (!copy) {
       child.forget_areas();
       return failure(copy.error());

@@ -99,9 +99,8 @@ Result<> EagerPager::protect(PageTable& table, VaRange range, Permission permiss
   TRY(check_protect(range, permission));
   TRY(split_at_ends(range));
   const auto for_areas = [&](auto&& f) -> Result<> {
-    for (VmArea* area = areas_.first_overlapping(range); area != nullptr && area->start() < range.end();
-         area = AreaIndex::next(*area)) {
-      TRY(f(*area));
+    for (VmArea& area : areas_.overlapping(range)) {
+      TRY(f(area));
     }
     return {};
   };
@@ -130,14 +129,13 @@ Result<> EagerPager::protect(PageTable& table, VaRange range, Permission permiss
 }
 
 void EagerPager::free_empty_tables(PageTable& table, VaRange range) {
-  for (VmArea* area = areas_.first_overlapping(range); area != nullptr && area->start() < range.end();
-       area = AreaIndex::next(*area)) {
-    if (!area->permission().is_none()) continue;
+  for (VmArea& area : areas_.overlapping(range)) {
+    if (!area.permission().is_none()) continue;
     // Truncation walks the tables of the file's areas under this lock. Those of a neighbouring area may be of
     // another file, so a table that reaches into one stays.
-    const MappingsGuard guard(*area);
+    const MappingsGuard guard(area);
     TlbBatch batch(table.space());
-    table.free_tables(area->range(), gap_after_removal(area->range()), batch);
+    table.free_tables(area.range(), gap_after_removal(area.range()), batch);
   }
 }
 
@@ -145,15 +143,14 @@ Result<> EagerPager::advise(PageTable& table, VaRange range, Advice advice) {
   if (!range.page_aligned()) return failure(KernelError::InvalidArgument);
   if (!covers(range)) return failure(KernelError::NotMapped);
   if (advice != Advice::DontNeed) return {};
-  for (VmArea* area = areas_.first_overlapping(range); area != nullptr && area->start() < range.end();
-       area = AreaIndex::next(*area)) {
-    if (area->is_shared()) continue;
-    Va page = std::max(area->start(), range.start());
-    for (const Va end = std::min(area->end(), range.end()); page < end; page = page + kPageSize) {
+  for (VmArea& area : areas_.overlapping(range)) {
+    if (area.is_shared()) continue;
+    const VaRange part = area.range().intersection(range);
+    for (Va page = part.start(); page < part.end(); page = page + kPageSize) {
       const std::optional<Translation> found = table.walk(page);
       if (!found) continue;
       // The page keeps its frame, and every hart its translation; only the contents start over.
-      const Result<LoadedPage> fresh = load_page(area->loader(), area->page_index(page));
+      const Result<LoadedPage> fresh = load_page(area.loader(), area.page_index(page));
       if (!fresh && fresh.error() == KernelError::BeyondEndOfFile) break;
       if (!fresh) return failure(fresh.error());
       const PageRef bytes = PageRef::from_pa(found->entry.pa());
@@ -300,8 +297,8 @@ Result<EagerPager> EagerPager::fork(PageTable& table, PageTable& child_table) {
   EagerPager child;
   // The areas first: truncation must find the child's before pages are copied to it.
   TRY(copy_areas_to(child, child_table.space()));
-  for (const VmArea* area = child.areas_.first(); area != nullptr; area = AreaIndex::next(*area)) {
-    const Result<> copied = copy_pages(table, child_table, *area);
+  for (const VmArea& area : child.areas_.all()) {
+    const Result<> copied = copy_pages(table, child_table, area);
     if (!copied) {
       child.clear(child_table);
       return failure(copied.error());

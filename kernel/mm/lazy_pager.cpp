@@ -28,11 +28,10 @@ Result<> LazyPager::protect(PageTable& table, VaRange range, Permission permissi
   TRY(split_at_ends(range));
   {
     TlbBatch batch(table.space());
-    for (VmArea* area = areas_.first_overlapping(range); area != nullptr && area->start() < range.end();
-         area = AreaIndex::next(*area)) {
-      area->set_permission(permission);
-      const GrantWrite grant = area->is_shared() ? GrantWrite::Never : GrantWrite::ToSoleOwner;
-      const Result<> changed = table.protect(area->range(), permission, batch, grant);
+    for (VmArea& area : areas_.overlapping(range)) {
+      area.set_permission(permission);
+      const GrantWrite grant = area.is_shared() ? GrantWrite::Never : GrantWrite::ToSoleOwner;
+      const Result<> changed = table.protect(area.range(), permission, batch, grant);
       ASSERT(changed.has_value());  // no table is shared any more, and there are no large leaves
     }
   }
@@ -45,17 +44,16 @@ Result<> LazyPager::advise(PageTable& table, VaRange range, Advice advice) {
   if (!covers(range)) return failure(KernelError::NotMapped);
   if (advice == Advice::DontNeed) TRY(table.unshare(range, range));
   TlbBatch batch(table.space());
-  for (VmArea* area = areas_.first_overlapping(range); area != nullptr && area->start() < range.end();
-       area = AreaIndex::next(*area)) {
-    const VaRange part(std::max(area->start(), range.start()), std::min(area->end(), range.end()));
+  for (VmArea& area : areas_.overlapping(range)) {
+    const VaRange part = area.range().intersection(range);
     if (advice == Advice::DontNeed) {
-      remove_area_pages(table, *area, part, range, batch);
+      remove_area_pages(table, area, part, range, batch);
     } else if (advice == Advice::Populate) {
-      populate(table, *area, part);
-    } else if (RegularFile* file = area->file()) {
+      populate(table, area, part);
+    } else if (RegularFile* file = area.file()) {
       // Into the cache; the faults to come then map many pages each. What cannot be read is reported to
       // whoever touches it.
-      const std::uint64_t first = area->page_index(part.start());
+      const std::uint64_t first = area.page_index(part.start());
       for (std::uint64_t page = 0; page < part.pages() && file->page(first + page); ++page) {
       }
     }
@@ -86,8 +84,10 @@ Result<LazyPager> LazyPager::fork(PageTable& table, PageTable& child_table) {
   Result<> shared;
   {
     TlbBatch batch(table.space());
-    for (const VmArea* area = areas_.first(); area != nullptr && shared; area = AreaIndex::next(*area))
-      shared = table.fork_into(child_table, area->range(), batch);
+    for (const VmArea& area : areas_.all()) {
+      shared = table.fork_into(child_table, area.range(), batch);
+      if (!shared) break;
+    }
   }
   if (shared) return child;
   child.clear(child_table);

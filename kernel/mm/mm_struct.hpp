@@ -262,8 +262,7 @@ class MmStruct {
   template <std::invocable<const VmArea&> F>
   void for_each_area(F&& f) const {
     ReadGuard guard(lock_);
-    for (const VmArea* area = pager_.areas().first(); area != nullptr; area = AreaIndex::next(*area))
-      f(*area);
+    for (const VmArea& area : pager_.areas().all()) f(area);
   }
   /// Resident and shared pages of a range, for example of an area seen through for_each_area a moment ago.
   [[nodiscard]] MemoryUsage usage(VaRange range) const;

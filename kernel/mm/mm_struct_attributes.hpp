@@ -19,11 +19,6 @@ inline bool is_data_area(const VmArea& area) {
   return is_data(area.permission(), area.sharing(), area.flags());
 }
 
-inline std::uint64_t overlap(VaRange a, VaRange b) {
-  const Va from = std::max(a.start(), b.start()), to = std::min(a.end(), b.end());
-  return from < to ? VaRange(from, to).size() : 0;
-}
-
 }  // namespace mm_detail
 
 // --- Parts of a range ---
@@ -32,20 +27,16 @@ template <class P>
 template <class F>
 Result<> MmStruct<P>::for_each_mapped_piece(VaRange pages, F&& f) {
   bool hole = false;
-  for (Va at = pages.start(); at < pages.end();) {
-    const VmArea* area = pager_.areas().first_ending_after(at);
-    if (area == nullptr || area->start() >= pages.end()) {
-      hole = true;
-      break;
+  for (VaRange rest = pages; !rest.empty();) {
+    VaRange piece(rest.end(), rest.end());
+    for (const VmArea& area : pager_.areas().overlapping(rest)) {
+      const VaRange part = area.range().intersection(rest);
+      if (!piece.empty() && piece.end() != part.start()) break;
+      piece = VaRange(std::min(piece.start(), part.start()), part.end());
     }
-    if (area->start() > at) hole = true;
-    const Va from = std::max(area->start(), at);
-    Va to = area->end();
-    while (to < pages.end() && (area = AreaIndex::next(*area)) != nullptr && area->start() == to)
-      to = area->end();
-    to = std::min(to, pages.end());
-    TRY(f(VaRange(from, to)));
-    at = to;
+    if (piece.start() != rest.start()) hole = true;
+    if (!piece.empty()) TRY(f(piece));
+    rest = VaRange(piece.end(), rest.end());
   }
   return hole ? failure(KernelError::NotMapped) : Result<>();
 }
@@ -53,18 +44,17 @@ Result<> MmStruct<P>::for_each_mapped_piece(VaRange pages, F&& f) {
 template <class P>
 template <class F>
 const VmArea* MmStruct<P>::first_where(VaRange pages, F&& f) const {
-  const VmArea* area = pager_.areas().first_overlapping(pages);
-  while (area != nullptr && area->start() < pages.end() && !f(*area)) area = AreaIndex::next(*area);
-  return area != nullptr && area->start() < pages.end() ? area : nullptr;
+  for (const VmArea& area : pager_.areas().overlapping(pages))
+    if (f(area)) return &area;
+  return nullptr;
 }
 
 template <class P>
 template <class F>
 std::uint64_t MmStruct<P>::bytes_where(F&& f, VaRange without) const {
   std::uint64_t bytes = 0;
-  for (const VmArea* area = pager_.areas().first(); area != nullptr; area = AreaIndex::next(*area)) {
-    if (f(*area)) bytes += area->range().size() - mm_detail::overlap(area->range(), without);
-  }
+  for (const VmArea& area : pager_.areas().all())
+    if (f(area)) bytes += area.range().size() - area.range().intersection(without).size();
   return bytes;
 }
 
@@ -173,11 +163,10 @@ Result<> MmStruct<P>::check_cuts(VaRange pages) const {
 
 template <class P>
 Result<> MmStruct<P>::check_newly_writable(VaRange pages) const {
-  for (const VmArea* area = pager_.areas().first_overlapping(pages);
-       area != nullptr && area->start() < pages.end(); area = AreaIndex::next(*area)) {
-    if (area->permission().writable()) continue;
-    TRY(check_kind(mm_detail::overlap(area->range(), pages), Permission::read_write(), area->sharing(),
-                   area->flags(), kNothing));
+  for (const VmArea& area : pager_.areas().overlapping(pages)) {
+    if (area.permission().writable()) continue;
+    TRY(check_kind(area.range().intersection(pages).size(), Permission::read_write(), area.sharing(),
+                   area.flags(), kNothing));
   }
   return {};
 }

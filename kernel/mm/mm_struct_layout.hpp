@@ -209,9 +209,9 @@ template <class P>
 MemoryUsage MmStruct<P>::usage() const {
   ReadGuard guard(lock_);
   MemoryUsage total;
-  for (const VmArea* area = pager_.areas().first(); area != nullptr; area = AreaIndex::next(*area)) {
-    const MemoryUsage part = usage_of(area->range());
-    total.virtual_pages += area->range().pages();
+  for (const VmArea& area : pager_.areas().all()) {
+    const MemoryUsage part = usage_of(area.range());
+    total.virtual_pages += area.range().pages();
     total.resident_pages += part.resident_pages;
     total.shared_pages += part.shared_pages;
   }

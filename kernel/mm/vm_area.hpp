@@ -9,6 +9,7 @@
 // The index allocates nothing: nodes are made before anything changes, so that no operation stops half-way.
 
 #include <cstdint>
+#include <iterator>
 #include <optional>
 
 #include "kernel/lib/heap.hpp"
@@ -146,6 +147,32 @@ class [[nodiscard]] MappingsGuard {
   SpinLock* lock_;
 };
 
+/// Areas in ascending order, as far as they begin below an end. The area at hand may be changed, cut, and
+/// joined with the next one in the loop, but must stay.
+class AreaSequence {
+ public:
+  class Iterator {
+   public:
+    VmArea& operator*() const { return *area_; }
+    Iterator& operator++();
+    bool operator==(std::default_sentinel_t) const { return area_ == nullptr || area_->start() >= end_; }
+
+   private:
+    friend AreaSequence;
+    Iterator(VmArea* area, Va end) : area_(area), end_(end) {}
+    VmArea* area_;
+    Va end_;
+  };
+  AreaSequence(VmArea* first, Va end) : first_(first), end_(end) {}
+  Iterator begin() const { return Iterator(first_, end_); }
+  std::default_sentinel_t end() const { return {}; }
+  bool empty() const { return begin() == end(); }
+
+ private:
+  VmArea* first_;
+  Va end_;
+};
+
 class AreaIndex {
  public:
   AreaIndex() = default;
@@ -178,6 +205,10 @@ class AreaIndex {
   }
   /// The lowest area that ends above `va`, or null.
   VmArea* first_ending_after(Va va) const;
+  /// The areas that overlap a range. O(log n), and the next one in constant time on average.
+  AreaSequence overlapping(VaRange range) const { return {first_ending_after(range.start()), range.end()}; }
+  /// All areas.
+  AreaSequence all() const { return {first(), Va::checked(kUserEnd)}; }
   /// The lowest area that overlaps the range, or null.
   VmArea* first_overlapping(VaRange range) const {
     VmArea* area = first_ending_after(range.start());
@@ -223,5 +254,10 @@ class AreaIndex {
   void replace_child(VmArea* parent, VmArea& old_child, VmArea* new_child);
   void set_gap_of(VmArea* area);
 };
+
+inline AreaSequence::Iterator& AreaSequence::Iterator::operator++() {
+  area_ = AreaIndex::next(*area_);
+  return *this;
+}
 
 }  // namespace faultline
