@@ -1,6 +1,7 @@
 # The kernel: $(BUILD)/kernel-$(PAGER).elf, or with CHECK_LOCKS=1 $(BUILD)/kernel-$(PAGER)-checked.elf.
 #
-#? CHECK_LOCKS=0     1: a kernel that checks the order of its locks (kernel/lib/lock_rank.hpp); also for make grade
+#? CHECK_LOCKS=0     1: a kernel that checks the order of its locks (kernel/lib/lock_rank.hpp) and fills freed frames
+#?                   with junk; also for make grade
 #
 # The portable core (MM_SRCS) is compiled once for all pagers here, and by test/host for the host: the pager
 # is chosen where the kernel instantiates it, never inside the core. So is all else that knows of no process; what does
@@ -87,7 +88,7 @@ $(BUILD)/kernel-$(1).elf: $$(kernel_objects_$(1)) $(BUILD)/kernel-$(1)/objects k
 -include $$(patsubst %.o,%.d,$$(kernel_objects_$(1)))
 endef
 
-CHECK_FLAGS := -DFAULTLINE_CHECK_LOCK_RANKS
+CHECK_FLAGS := -DFAULTLINE_CHECK_LOCK_RANKS -DFAULTLINE_JUNK_FILL
 $(eval $(call kernel_object_rules,$(BUILD)/kernel,))
 $(eval $(call kernel_object_rules,$(BUILD)/kernel-checked,$(CHECK_FLAGS)))
 $(foreach pager,$(PAGERS) any,\

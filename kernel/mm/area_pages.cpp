@@ -87,7 +87,7 @@ Result<> break_copy_on_write(const Space& space, const EntryRef& entry, const Vm
     const LockedEntry locked = entry.lock();
     if (!unchanged(locked.get())) return {};
     // Other owners can only come from this entry, and the lock covers it: a sole owner stays one.
-    if (platform::frame_info(seen.pa()).references.load(std::memory_order_acquire) == 1) {
+    if (Frame::has_sole_owner(seen.pa())) {
       widen_here(space, locked, area);
       count(Counter::CopyOnWriteTakeover);
       return {};

@@ -80,8 +80,10 @@ class Frame {
   std::span<std::byte, kPageSize> bytes() const noexcept { return page().bytes(); }
 
   /// True when no other reference exists. Stable only while nobody else can reach the frame to make one.
-  bool is_sole_owner() const noexcept {
-    return platform::frame_info(pa()).references.load(std::memory_order_acquire) == 1;
+  bool is_sole_owner() const noexcept { return has_sole_owner(pa()); }
+  /// The same for whoever holds the only reference that he knows of in another form: a page-table entry, say.
+  static bool has_sole_owner(Pa frame) noexcept {
+    return platform::frame_info(frame).references.load(std::memory_order_acquire) == 1;
   }
 
  private:

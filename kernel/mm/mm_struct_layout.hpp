@@ -230,9 +230,8 @@ MemoryUsage MmStruct<P>::usage_of(VaRange range) const {
   MemoryUsage usage{.virtual_pages = range.pages()};
   table_->for_each_page(range, [&](Va, Pte entry) {
     ++usage.resident_pages;
-    const bool shared = !entry.is_counted() || entry.is_shared_mapping() ||
-                        platform::frame_info(entry.pa()).references.load(std::memory_order_relaxed) > 1;
-    if (shared) ++usage.shared_pages;
+    const bool sole = entry.is_counted() && !entry.is_shared_mapping() && Frame::has_sole_owner(entry.pa());
+    if (!sole) ++usage.shared_pages;
     return true;
   });
   return usage;

@@ -62,9 +62,7 @@ void PageCache::unregister_from_reclaim() {
 
 // Others get at a frame through the cache's lock or through a mapping that holds it: with the lock held, one
 // that is not in use stays so.
-bool PageCache::is_unused(Slot slot) {
-  return platform::frame_info(Pa::checked(slot & ~kFlags)).references.load(std::memory_order_acquire) == 1;
-}
+bool PageCache::is_unused(Slot slot) { return Frame::has_sole_owner(Pa::checked(slot & ~kFlags)); }
 
 std::size_t PageCache::reclaim_some(std::size_t count) {
   if (!reclaimable()) return 0;

@@ -22,8 +22,7 @@ Pte with_rights(Pte old, Permission permission, GrantWrite grant) {
   if (write && (old.raw() & (Pte::kValid | Pte::kWrite)) != (Pte::kValid | Pte::kWrite)) {
     if (grant == GrantWrite::Never) write = false;
     if (grant == GrantWrite::ToSoleOwner) {
-      write =
-          old.is_counted() && platform::frame_info(old.pa()).references.load(std::memory_order_acquire) == 1;
+      write = old.is_counted() && Frame::has_sole_owner(old.pa());
     }
   }
   const Permission given = write ? permission : permission.without_write();

@@ -230,8 +230,7 @@ Result<std::uint64_t> Source::page_map(ProcessId id, Va va) {
   const Pa frame = page->pa(va).page();
   std::uint64_t entry = kPresent | frame.page_number();
   if (page->entry.is_shared_mapping()) entry |= kFileOrShared;
-  const bool sole = page->entry.is_counted() && !page->shared &&
-                    platform::frame_info(frame).references.load(std::memory_order_relaxed) == 1;
+  const bool sole = page->entry.is_counted() && !page->shared && Frame::has_sole_owner(frame);
   return sole ? entry | kExclusive : entry;
 }
 

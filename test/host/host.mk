@@ -32,7 +32,7 @@ HOST_CPPFLAGS := -I. -MMD -MP -DDOCTEST_CONFIG_SUPER_FAST_ASSERTS
 HOST_OPTIMIZE ?= -O1
 HOST_CASE_OPTIMIZE ?= -O0
 HOST_DEBUG ?= -g
-HOST_CXXFLAGS := -std=c++23 $(HOST_OPTIMIZE) $(HOST_DEBUG) -DFAULTLINE_CHECK_LOCK_RANKS -Wall -Wextra $(WARNINGS_ARE_ERRORS) -fno-rtti -pthread $(HOST_SANITIZE)
+HOST_CXXFLAGS := -std=c++23 $(HOST_OPTIMIZE) $(HOST_DEBUG) -DFAULTLINE_CHECK_LOCK_RANKS -DFAULTLINE_JUNK_FILL -Wall -Wextra $(WARNINGS_ARE_ERRORS) -fno-rtti -pthread $(HOST_SANITIZE)
 # The core is compiled as the kernel compiles it: it may neither throw nor ask for types at run time. The tests throw,
 # but derive from its classes, which carry no type information.
 HOST_CORE_CXXFLAGS := $(HOST_CXXFLAGS) -fno-exceptions
