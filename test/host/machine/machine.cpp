@@ -57,6 +57,7 @@ Machine& Machine::current() {
 bool Machine::exists() { return current_machine != nullptr; }
 
 bool Machine::allocation_fails() {
+  if (at_each_allocation_) at_each_allocation_();
   allocations_.fetch_add(1, std::memory_order_relaxed);
   std::uint64_t left = until_failure_.load();
   while (left != 0) {
