@@ -1,7 +1,7 @@
-// Which hart runs which thread.
+// Which hart runs which thread, and what reaches it there.
 #include <sched.h>
 
-#include "common/tap.h"
+#include "common/pages.h"
 
 enum { spinners = 2 };
 
@@ -65,4 +65,35 @@ TEST(stays, "a thread runs where its mask says, from the call on") {
       sched_yield();
     }
   }
+}
+
+static volatile int* received;
+
+static void count_signal(int number) {
+  (void)number;
+  ++*received;
+}
+
+TEST(reached, "a signal reaches a program that computes on another hart, where nothing else interrupts it") {
+  cpu_set_t harts;
+  REQUIRE(sched_getaffinity(0, sizeof harts, &harts) == 0);
+  if (!CPU_ISSET(0, &harts) || !CPU_ISSET(1, &harts)) SKIP("needs two harts");
+  received = (volatile int*)map_shared(1);
+  *received = -1;
+  pid_t child = tap_fork();
+  if (child == 0) {
+    pin_to(1);
+    signal(SIGUSR1, count_signal);
+    for (*received = 0;;) continue;
+  }
+  pin_to(0);
+  while (*received < 0) continue;
+  // A hart with one thread to run has a timer interrupt every few seconds. Signals that came with those would
+  // take longer than the case may.
+  for (int sent = 1; sent <= 50; sent++) {
+    CHECK_OK(kill(child, SIGUSR1));
+    while (*received < sent) continue;
+  }
+  CHECK_OK(kill(child, SIGKILL));
+  CHECK_EQ(tap_wait(child), SIGKILL);
 }
