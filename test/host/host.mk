@@ -104,8 +104,9 @@ $(HOST_BUILD)/fs_test: $(HOST_MAIN_OBJECT) $(HOST_FS_OBJECTS) $(HOST_MACHINE_OBJ
 	$(host_link)
 -include $(HOST_FS_OBJECTS:.o=.d)
 
-# Timers, on harts whose registers stand in test/host/sched/machine.
-HOST_SCHED_SOURCES := kernel/dev/clock.cpp kernel/riscv/timer.cpp $(sort $(wildcard test/host/sched/*.cpp))
+# Timers and sleep, on harts and with threads that stand in test/host/sched/machine.
+HOST_SCHED_SOURCES := kernel/dev/clock.cpp kernel/riscv/timer.cpp kernel/sync/mutex.cpp kernel/sync/wait_queue.cpp \
+  $(sort $(wildcard test/host/sched/*.cpp))
 HOST_SCHED_OBJECTS := $(HOST_SCHED_SOURCES:%.cpp=$(HOST_BUILD)/%.o)
 $(HOST_SCHED_OBJECTS): private HOST_CPPFLAGS := -Itest/host/sched/machine $(HOST_CPPFLAGS)
 $(HOST_BUILD)/sched_test: $(HOST_MAIN_OBJECT) $(HOST_SCHED_OBJECTS) $(HOST_MACHINE_OBJECTS) $(HOST_CORE_OBJECTS)
