@@ -12,6 +12,12 @@ static void pin_to(int hart) {
   REQUIRE(sched_setaffinity(0, sizeof only, &only) == 0);
 }
 
+static void require_two_harts(void) {
+  cpu_set_t harts;
+  REQUIRE(sched_getaffinity(0, sizeof harts, &harts) == 0);
+  if (!CPU_ISSET(0, &harts) || !CPU_ISSET(1, &harts)) SKIP("needs harts 0 and 1");
+}
+
 static void spin_for_processor_time(double seconds) {
   while (clock() < seconds * CLOCKS_PER_SEC) continue;
 }
@@ -31,9 +37,7 @@ static void read_hart_times(long* busy, long* idle) {
 
 TEST(idles, "a hart that may run none of the threads that wait sleeps") {
   if (!tap_on_faultline()) SKIP("other programs of this machine may use the hart");
-  cpu_set_t harts;
-  REQUIRE(sched_getaffinity(0, sizeof harts, &harts) == 0);
-  if (CPU_COUNT(&harts) < 2) SKIP("needs two harts");
+  require_two_harts();
   pin_to(1);
   long busy_before, idle_before, busy, idle;
   read_hart_times(&busy_before, &idle_before);
@@ -67,6 +71,59 @@ TEST(stays, "a thread runs where its mask says, from the call on") {
   }
 }
 
+// A child that ends once it runs on `last`. Returns when it has run on `hart` for so long that no time slice
+// from before ends any more.
+static pid_t spawn_on(int hart, int last) {
+  volatile int* started = (volatile int*)map_shared(1);
+  pid_t child = tap_fork();
+  if (child == 0) {
+    pin_to(hart);
+    spin_for_processor_time(0.02);
+    *started = 1;
+    while (sched_getcpu() != last) continue;
+    tap_exit();
+  }
+  while (!*started) sched_yield();
+  return child;
+}
+
+static void move_to_hart_1(pid_t child) {
+  cpu_set_t there;
+  CPU_ZERO(&there);
+  CPU_SET(1, &there);
+  CHECK_OK(sched_setaffinity(child, sizeof there, &there));
+}
+
+static void end_child(pid_t child) {
+  CHECK_OK(kill(child, SIGKILL));
+  CHECK_EQ(tap_wait(child), SIGKILL);
+}
+
+// Hart 1 has a thread that runs for ever; the children come to it from hart 0, one after the other.
+static void move_children(int number) {
+  pin_to(1);
+  pid_t there = spawn_on(1, -1);
+  for (int i = 0; i < number; i++) {
+    pid_t child = spawn_on(0, 1);
+    move_to_hart_1(child);
+    tap_join(child);
+  }
+  end_child(there);
+}
+
+TEST(moved, "a new mask takes a thread away from a hart that it has to itself") {
+  require_two_harts();
+  // The kernel's own threads interrupt it every few seconds: were that what moves it, it would take too long.
+  move_children(40);
+}
+
+TEST(moved_waiting, "a new mask takes a thread away that waits for its turn") {
+  require_two_harts();
+  pid_t here = spawn_on(0, -1);
+  move_children(20);  // about every other one waits when its mask changes
+  end_child(here);
+}
+
 static volatile int* received;
 
 static void count_signal(int number) {
@@ -75,9 +132,7 @@ static void count_signal(int number) {
 }
 
 TEST(reached, "a signal reaches a program that computes on another hart, where nothing else interrupts it") {
-  cpu_set_t harts;
-  REQUIRE(sched_getaffinity(0, sizeof harts, &harts) == 0);
-  if (!CPU_ISSET(0, &harts) || !CPU_ISSET(1, &harts)) SKIP("needs two harts");
+  require_two_harts();
   received = (volatile int*)map_shared(1);
   *received = -1;
   pid_t child = tap_fork();
@@ -94,6 +149,5 @@ TEST(reached, "a signal reaches a program that computes on another hart, where n
     CHECK_OK(kill(child, SIGUSR1));
     while (*received < sent) continue;
   }
-  CHECK_OK(kill(child, SIGKILL));
-  CHECK_EQ(tap_wait(child), SIGKILL);
+  end_child(child);
 }
