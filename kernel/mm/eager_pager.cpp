@@ -248,6 +248,37 @@ std::optional<UserPage> EagerPager::get_user_page(PageTable& table, Va va, Acces
 
 namespace {
 
+/// While it lives, the space's private pages cannot be written: a thread that tries faults, and waits for the
+/// lock that fork holds. So the pages are copied as they were at one moment. Copied one by one under writers,
+/// a child could see what a thread wrote second and not what it wrote first; its C library walks a list that
+/// was being changed, and never comes to the end.
+class [[nodiscard]] WritersHeldBack {
+ public:
+  WritersHeldBack(PageTable& table, const AreaIndex& areas) : table_(table), areas_(areas) {
+    change([](Permission permission) { return permission.without_write(); });
+  }
+  WritersHeldBack(const WritersHeldBack&) = delete;
+  WritersHeldBack& operator=(const WritersHeldBack&) = delete;
+  ~WritersHeldBack() {
+    change([](Permission permission) { return permission; });
+  }
+
+ private:
+  template <class Rights>
+  void change(Rights&& rights) {
+    TlbBatch batch(table_.space());
+    for (const VmArea& area : areas_.all()) {
+      if (area.is_shared() || !area.permission().writable()) continue;
+      const Result<> changed =
+          table_.protect(area.range(), rights(area.permission()), batch, GrantWrite::Always);
+      ASSERT(changed.has_value());  // nothing here is shared between tables or large
+    }
+  }
+
+  PageTable& table_;
+  const AreaIndex& areas_;
+};
+
 /// Gives the child the parent's page: the same frame where the area is shared, a copy otherwise.
 Result<> copy_page(PageTable& table, PageTable& child_table, const VmArea& area, Va page) {
   for (;;) {
@@ -297,6 +328,7 @@ Result<EagerPager> EagerPager::fork(PageTable& table, PageTable& child_table) {
   EagerPager child;
   // The areas first: truncation must find the child's before pages are copied to it.
   TRY(copy_areas_to(child, child_table.space()));
+  const WritersHeldBack writers(table, areas_);
   for (const VmArea& area : child.areas_.all()) {
     const Result<> copied = copy_pages(table, child_table, area);
     if (!copied) {

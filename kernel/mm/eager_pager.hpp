@@ -5,7 +5,9 @@
 // Exceptions, each forced by what cannot be had in advance:
 //   - a mapping without any right (PROT_NONE) gets its pages when protect first gives it one;
 //   - pages past the end of a file do not exist; if the file grows, they are loaded at the first access;
-//   - harts that do not set A and D, or that remember an entry as not valid, fault once on a present page.
+//   - harts that do not set A and D, or that remember an entry as it was before it had all its rights, fault
+//     once on a present page;
+//   - a thread that writes while another forks waits for the end of that.
 // A private mapping of a file copies its pages; a shared one maps the page cache's frames.
 
 #include "kernel/mm/area_pager.hpp"

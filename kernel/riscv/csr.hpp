@@ -37,6 +37,25 @@ inline std::uint64_t read_time() {
   return value;
 }
 
+/// Tries stimecmp with a trap vector that skips over the attempt: firmware that does not know Sstc leaves
+/// menvcfg.STCE clear, and the register is illegal then whatever the device tree says.
+inline bool stimecmp_works() {
+  std::uint64_t works = 1;
+  std::uint64_t vector;
+  asm volatile(
+      "  lla %[vector], 1f\n"
+      "  csrrw %[vector], stvec, %[vector]\n"
+      "  csrw 0x14d, %[never]\n"
+      "  j 2f\n"
+      "  .balign 4\n"
+      "1: li %[works], 0\n"
+      "2: csrw stvec, %[vector]\n"
+      : [works] "+&r"(works), [vector] "=&r"(vector)
+      : [never] "r"(~std::uint64_t{0})
+      : "memory");
+  return works != 0;
+}
+
 inline constexpr std::uint64_t kSoftwareInterrupt = 1 << 1;
 inline constexpr std::uint64_t kTimerInterrupt = 1 << 5;
 inline constexpr std::uint64_t kExternalInterrupt = 1 << 9;

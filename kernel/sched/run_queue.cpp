@@ -1,6 +1,7 @@
 #include "kernel/sched/run_queue.hpp"
 
 #include <bit>
+#include <optional>
 
 #include "kernel/riscv/timer.hpp"
 
@@ -39,14 +40,29 @@ Hart& choose_hart(std::uint64_t allowed) {
   return *best;
 }
 
+/// How many stand in the hart's queue with the thread; nothing if it may not run there any more. That is seen
+/// here or, in the queue, by move_waiting.
+std::optional<std::uint32_t> append(RunQueue& queue, Thread& thread, const Hart& hart) {
+  SpinGuard guard(queue.lock);
+  if (!may_run_on(thread, hart)) return std::nullopt;
+  queue.threads.push_back(thread);
+  const std::uint32_t length = queue.length.load(std::memory_order_relaxed) + 1;
+  queue.length.store(length);
+  return length;
+}
+
+void take_out(RunQueue& queue, Thread& thread, const SpinGuard&) {
+  static_cast<ListNode<RunQueueTag>&>(thread).unlink();
+  queue.length.store(queue.length.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+}
+
 /// Takes the first thread that may run here out of a queue.
 Thread* take_from(RunQueue& queue, const Hart& hart) {
   if (queue.length.load() == 0) return nullptr;
   SpinGuard guard(queue.lock);
   for (Thread& thread : queue.threads) {
     if (!may_run_on(thread, hart)) continue;
-    static_cast<ListNode<RunQueueTag>&>(thread).unlink();
-    queue.length.store(queue.length.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+    take_out(queue, thread, guard);
     return &thread;
   }
   return nullptr;
@@ -75,16 +91,17 @@ void limit_slice(RunQueue& queue, Ticks since) {
 }
 
 void enqueue(Thread& thread) {
-  const std::uint64_t allowed = harts_for(thread);
-  Hart& hart = choose_hart(allowed);
+  std::uint64_t allowed;
+  Hart* chosen;
+  std::optional<std::uint32_t> waiting;
+  do {
+    allowed = harts_for(thread);
+    chosen = &choose_hart(allowed);
+    waiting = append(run_queue_of(*chosen), thread, *chosen);
+  } while (!waiting);
+  Hart& hart = *chosen;
   RunQueue& queue = run_queue_of(hart);
-  std::uint32_t length;
-  {
-    SpinGuard guard(queue.lock);
-    queue.threads.push_back(thread);
-    length = queue.length.load(std::memory_order_relaxed) + 1;
-    queue.length.store(length);
-  }
+  const std::uint32_t length = *waiting;
   if (&hart != &Hart::current()) {
     request(hart, hart_state::kReschedule);
   } else if (length > 1) {
@@ -108,6 +125,29 @@ void share_waiting() {
     for (Thread& thread : queue.threads) wanted |= harts_for(thread);
   }
   wake_idle_hart(wanted);
+}
+
+namespace {
+
+/// True when the thread stood in the queue.
+bool leave(RunQueue& queue, Thread& thread) {
+  SpinGuard guard(queue.lock);
+  for (const Thread& waiting : queue.threads) {
+    if (&waiting != &thread) continue;
+    take_out(queue, thread, guard);
+    return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+void move_waiting(Thread& thread) {
+  for (unsigned i = 0; i < hart_count(); ++i) {
+    if (may_run_on(thread, harts[i]) || !leave(run_queues[i], thread)) continue;
+    enqueue(thread);
+    return;
+  }
 }
 
 bool has_work_for(const Hart& hart) {

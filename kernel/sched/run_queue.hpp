@@ -44,6 +44,10 @@ inline bool may_run_on(const Thread& thread, const Hart& hart) {
 /// Puts a thread that is Runnable, in no queue, and whose registers are saved where it will get its turn.
 void enqueue(Thread& thread);
 
+/// The harts that a thread may run on have changed: if it stands in the queue of another, it goes to one of
+/// them.
+void move_waiting(Thread& thread);
+
 /// Takes out the next thread for this hart: its own first, then another's; null when there is none.
 Thread* take_next();
 

@@ -151,6 +151,15 @@ void interrupt(Thread& thread) {
   }
 }
 
+void allow_harts(Thread& thread, std::uint64_t allowed) {
+  thread.allowed_harts = allowed;
+  move_waiting(thread);
+  // Where it runs, or is about to, may be another hart now than a moment ago; each looks for itself.
+  for (unsigned i = 0; i < hart_count(); ++i) {
+    if (!may_run_on(thread, harts[i])) request(harts[i], hart_state::kReschedule);
+  }
+}
+
 void use_space(Space* space) {
   Thread::current().space = space;
   switch_space(Hart::current(), space);
@@ -191,7 +200,9 @@ void wake(Thread& thread) {
 
 void handle_reschedule_request() {
   RunQueue& queue = run_queue_of(Hart::current());
-  if (queue.length.load() != 0) limit_slice(queue, Thread::current().running_since());
+  const Thread& current = Thread::current();
+  if (queue.length.load() != 0) limit_slice(queue, current.running_since());
+  if (!may_run_on(current, Hart::current())) queue.slice_over = true;
 }
 
 void handle_timer() {

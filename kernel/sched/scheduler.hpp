@@ -31,6 +31,10 @@ void preemption_point();
 /// set signal_pending or user_work.
 void interrupt(Thread& thread);
 
+/// From now on `thread` runs on these harts only (bits by HartId). Wherever else it runs it soon leaves. The
+/// caller keeps it from exiting; the current thread should yield.
+void allow_harts(Thread& thread, std::uint64_t allowed);
+
 /// From now on the current thread runs in `space` (null: only in the kernel), on this hart at once. The one
 /// used so far is given up and may then be destroyed, if no other thread runs in it.
 ///
@@ -50,7 +54,7 @@ void cancel_block();
 void wake(Thread& thread);
 
 /// For the trap and interrupt code: gives way if the slice is over; another hart has put a thread into this
-/// hart's queue; the hardware timer has fired.
+/// hart's queue, or forbidden a thread to run here; the hardware timer has fired.
 void reschedule_if_needed();
 void handle_reschedule_request();
 void handle_timer();

@@ -28,11 +28,12 @@ template <class Guard>
 Result<> WaitQueue::sleep_generic(Guard& guard, Ticks deadline, bool interruptible) {
   Thread& thread = Thread::current();
   Waiter waiter(thread);
+  // Before it can be found in the queue: whoever takes it out and wakes it does so for good.
+  scheduler::begin_block(interruptible);
   {
     SpinGuard own(lock_);
     waiters_.push_back(waiter);
   }
-  scheduler::begin_block(interruptible);
   release(guard);
   may_sleep();
   {

@@ -5,16 +5,18 @@
 // moment it found the condition false until its Waiter stands in the queue; the waker changes the condition
 // under L and wakes after that. So:
 //
-//   sleeper: lock L, condition false, enter queue, announce "blocking", unlock L, switch away, lock L, look
+//   sleeper: lock L, condition false, announce "blocking", enter queue, unlock L, switch away, lock L, look
 //            again
 //   waker:   lock L, condition := true, unlock L (or keep it), wake: take a Waiter out, make its thread
 //            runnable
 //
 // If the waker gets L second, the Waiter stands in the queue when it looks; if first, the sleeper sees the
-// condition. Between "unlock L" and "switch away" the sleeper still runs on its stack; waking it then is the
-// scheduler's matter (scheduler.hpp, "Blocking"). The Waiter lies on the sleeper's stack: it is touched only
-// under the queue's own lock, and the sleeper takes that lock once more before it goes on, so no waker can
-// still be looking at it.
+// condition. Nobody waits for a waker that has changed the condition to get on with its wake: it may take out
+// the Waiter of a thread that has found the condition false once more. Hence the announcement comes before
+// the queue; a thread that is in no queue must not fall asleep. Between "unlock L" and "switch away" the
+// sleeper still runs on its stack; waking it then is the scheduler's matter (scheduler.hpp, "Blocking"). The
+// Waiter lies on the sleeper's stack: it is touched only under the queue's own lock, and the sleeper takes
+// that lock once more before it goes on, so no waker can still be looking at it.
 //
 // A thread may return from sleep early; callers look at their condition again, as wait_until does.
 

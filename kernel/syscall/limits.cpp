@@ -152,7 +152,7 @@ Value sched_setaffinity(std::int32_t id, std::uint64_t size, Address mask) {
   TRY(with_thread(id, [harts](UserThread& thread) -> Value {
     if (!access::may_schedule(*thread.process)) return failure(KernelError::NotPermitted);
     if (harts == 0) return failure(KernelError::InvalidArgument);
-    thread.allowed_harts = harts;
+    scheduler::allow_harts(thread, harts);
     return 0;
   }));
   scheduler::yield();

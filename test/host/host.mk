@@ -79,7 +79,7 @@ $(HOST_CASE_OBJECTS): include_standard = -include $(HOST_STANDARD)
 HOST_STEPPING_SOURCES := $(filter %_order_test.cpp,$(HOST_CASE_SOURCES))
 $(HOST_STEPPING_SOURCES:%.cpp=$(HOST_BUILD)/%.o): include_standard =
 
-$(HOST_MAIN_OBJECT) $(patsubst %,$(HOST_BUILD)/test/host/%.o,cases/% postcopy/% fs/%): optimize_case = $(HOST_CASE_OPTIMIZE)
+$(HOST_MAIN_OBJECT) $(patsubst %,$(HOST_BUILD)/test/host/%.o,cases/% postcopy/% fs/% sched/%): optimize_case = $(HOST_CASE_OPTIMIZE)
 
 define host_link
 	@echo "  LINK $@"
@@ -107,6 +107,15 @@ $(HOST_BUILD)/fs_test: $(HOST_MAIN_OBJECT) $(HOST_FS_OBJECTS) $(HOST_MACHINE_OBJ
 	$(host_link)
 -include $(HOST_FS_OBJECTS:.o=.d)
 
+# Timers and sleep, on harts and with threads that stand in test/host/sched/machine.
+HOST_SCHED_SOURCES := kernel/dev/clock.cpp kernel/riscv/timer.cpp kernel/sync/mutex.cpp kernel/sync/wait_queue.cpp \
+  $(sort $(wildcard test/host/sched/*.cpp))
+HOST_SCHED_OBJECTS := $(HOST_SCHED_SOURCES:%.cpp=$(HOST_BUILD)/%.o)
+$(HOST_SCHED_OBJECTS): private HOST_CPPFLAGS := -Itest/host/sched/machine $(HOST_CPPFLAGS)
+$(HOST_BUILD)/sched_test: $(HOST_MAIN_OBJECT) $(HOST_SCHED_OBJECTS) $(HOST_MACHINE_OBJECTS) $(HOST_CORE_OBJECTS)
+	$(host_link)
+-include $(HOST_SCHED_OBJECTS:.o=.d)
+
 # What the compiler must refuse, and what the core's objects may leave undefined. Prints a summary as doctest does.
 HOST_NM ?= nm
 $(HOST_BUILD)/mm_checks: test/host/checks.py test/host/mutant.py $(HOST_CORE_OBJECTS) $(MM_SRCS:%.cpp=$(BUILD)/kernel/%.o) \
@@ -117,7 +126,7 @@ $(HOST_BUILD)/mm_checks: test/host/checks.py test/host/mutant.py $(HOST_CORE_OBJ
 	  "$(HOST_CORE_OBJECTS)" "$(TOOLPREFIX)nm" "$(MM_SRCS:%.cpp=$(BUILD)/kernel/%.o)" > $@
 	@chmod +x $@
 
-HOST_TESTS := $(HOST_BUILD)/mm_random $(HOST_BUILD)/mm_test $(HOST_BUILD)/fs_test $(if $(HOST_POSTCOPY_SOURCES),$(HOST_BUILD)/mm_postcopy) \
+HOST_TESTS := $(HOST_BUILD)/mm_random $(HOST_BUILD)/mm_test $(HOST_BUILD)/fs_test $(HOST_BUILD)/sched_test $(if $(HOST_POSTCOPY_SOURCES),$(HOST_BUILD)/mm_postcopy) \
   $(HOST_BUILD)/mm_checks
 
 .PHONY: test

@@ -249,6 +249,35 @@ TEST(fork_in_thread, "fork by any thread makes a process of that thread alone") 
   run_crowd(fork_from_thread, crowd);
 }
 
+enum { counting_pages = 32 };
+
+static void* count_in_pages(void* pages) {
+  for (uint64_t count = 1;; count++)
+    for (size_t i = 0; i < counting_pages; i++)
+      __atomic_store_n((uint64_t*)pages + i * page_size / sizeof count, count, __ATOMIC_RELEASE);
+  return NULL;
+}
+
+TEST(one_moment, "a child sees its parent's memory as it was at one moment, though other threads wrote on") {
+  const uint64_t* pages = (const uint64_t*)(void*)map_anonymous(counting_pages);
+  start(count_in_pages, (void*)pages);
+  while (__atomic_load_n(pages, __ATOMIC_ACQUIRE) == 0) sched_yield();
+  for (int round = 0; round < 50 && !tap_failures; round++) {
+    pid_t child = tap_fork();
+    if (child == 0) {
+      // The thread has just written the first i pages once more than the others.
+      uint64_t newest = pages[0], before = newest;
+      for (size_t i = 1; i < counting_pages; i++) {
+        uint64_t count = pages[i * page_size / sizeof count];
+        CHECK(count == before || count == newest - 1);
+        before = count;
+      }
+      tap_exit();
+    }
+    tap_join(child);
+  }
+}
+
 static double iterate(double x, int steps) {
   for (int i = 0; i < steps; i++) x = 3.99 * x * (1.0 - x);
   return x;

@@ -80,6 +80,7 @@ TEST_CASE("EagerPager: fork copies every private page at once") {
   CHECK(hart.access(kStart, Access::Read, 1) == 3);
   CHECK(hart.access(kStart, Access::Write, 1, 4).has_value());
   CHECK(process.read(kStart) == 3);
+  CHECK(process.mm.walk(kStart)->entry.permission() == Permission::read_write());
 }
 
 TEST_CASE("EagerPager: a mapping without rights holds no pages until protect gives it one") {

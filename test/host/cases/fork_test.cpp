@@ -107,6 +107,38 @@ TEST_CASE_TEMPLATE("a write by another thread of the parent after fork is not se
   CHECK(process.read(kStart) == 2);
 }
 
+TEST_CASE_TEMPLATE(
+    "the child sees one moment: of what a thread writes during fork, nothing without all before it", P,
+    EVERY_PAGER) {
+  Process<P> process;
+  process.world.run(hart_id(1), process.mm.space());
+  constexpr std::uint64_t kPages = 4;
+  REQUIRE(process.map(kStart, kPages * kPageSize).has_value());
+  for (std::uint64_t i = 0; i < kPages; ++i) CHECK(process.write(kStart + i * kPageSize, 0, hart_id(1)));
+  // Hart 1 counts in all pages, one after another, until it faults: fork has the lock that it then waits for.
+  std::uint8_t count = 0;
+  bool waits = false;
+  Hart& other = process.world.machine.hart(hart_id(1));
+  process.world.machine.at_each_allocation([&] {
+    OnHart there(hart_id(1));
+    ++count;
+    for (std::uint64_t i = 0; i < kPages && !waits; ++i)
+      waits = !other.access(kStart + i * kPageSize, Access::Write, 1, count).has_value();
+  });
+  Child<P> child(process.world, *process.mm.fork(), hart_id(2));
+  process.world.machine.at_each_allocation(nullptr);
+  CHECK(count != 0);
+  const std::uint64_t newest = child.read(kStart).value();
+  std::uint64_t before = newest;
+  for (std::uint64_t i = 1; i < kPages; ++i) {
+    const std::uint64_t seen = child.read(kStart + i * kPageSize).value();
+    CHECK((seen == before || seen + 1 == newest));
+    before = seen;
+  }
+  for (std::uint64_t i = 0; i < kPages; ++i)
+    CHECK(process.write(kStart + i * kPageSize, 100, hart_id(1)).has_value());
+}
+
 TEST_CASE_TEMPLATE("shared memory stays shared over fork, anonymous and of a file, touched or not", P,
                    EVERY_PAGER) {
   Process<P> process;

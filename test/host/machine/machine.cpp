@@ -64,6 +64,7 @@ void Machine::count_call() {
 
 bool Machine::allocation_fails() {
   count_call();
+  if (at_each_allocation_) at_each_allocation_();
   allocations_.fetch_add(1, std::memory_order_relaxed);
   std::uint64_t left = until_failure_.load();
   while (left != 0) {

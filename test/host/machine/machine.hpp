@@ -74,6 +74,8 @@ class Machine {
   void record_fences(bool on) { recording_.store(on); }
   /// Calls the function once, before the next fence of any kind takes effect. For tests with one thread.
   void at_next_fence(std::function<void()> function) { at_next_fence_ = std::move(function); }
+  /// Calls the function before each allocation; null: no more. For tests with one thread.
+  void at_each_allocation(std::function<void()> function) { at_each_allocation_ = std::move(function); }
 
   /// Hart::set_gentle for all harts.
   void set_gentle(bool gentle) {
@@ -117,6 +119,7 @@ class Machine {
 
   std::atomic<bool> recording_ = false;
   std::function<void()> at_next_fence_;
+  std::function<void()> at_each_allocation_;
   std::mutex fences_mutex_;
   std::vector<FenceRecord> fences_;
 
