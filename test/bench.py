@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Costs of memory operations in instructions, beside what Linux needs for them.
 
-Boots one hart under `-icount shift=0,sleep=off`, where QEMU counts one nanosecond an instruction and every run gives
-the same figures, runs mmbench, and prints its rows with those of a table measured on Linux with the same program.
+Boots one hart under `-icount shift=0,sleep=off`, where QEMU counts one nanosecond an instruction, runs mmbench, and
+prints its rows with those of a table measured on Linux with the same program. Two runs differ by less than one per
+cent: times are read to 100 instructions, and what the disk has done before, and when, leaves traces in the allocators.
 """
 
 import argparse

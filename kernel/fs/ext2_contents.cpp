@@ -35,7 +35,7 @@ Result<std::size_t> Ext2Inode::read_at(std::uint64_t offset, IoBuffer& buffer) {
     const std::size_t in_page = offset % kPageSize;
     const std::size_t count =
         std::min<std::uint64_t>({kPageSize - in_page, end - offset, buffer.remaining()});
-    const Result<Frame> frame = page(offset / kPageSize);
+    const Result<Frame> frame = with_relief([&] { return page(offset / kPageSize); });
     if (!frame) {
       if (frame.error() != KernelError::BeyondEndOfFile) outcome = failure(frame.error());
       break;
@@ -74,10 +74,13 @@ Result<> Ext2Inode::write_contents(std::uint64_t position, IoBuffer& buffer) {
   const std::size_t before = buffer.transferred();
   Result<> outcome;
   while (outcome && buffer.remaining() > 0 && position < maximum) {
-    const std::size_t in_page = position % kPageSize;
-    const std::size_t count =
-        std::min<std::uint64_t>({kPageSize - in_page, maximum - position, buffer.remaining()});
-    outcome = write_to_page(position, count, buffer, position);
+    // With the lock held throughout: nobody's bytes come between, be memory ever so short.
+    outcome = with_relief([&] {
+      const std::size_t in_page = position % kPageSize;
+      const std::size_t count =
+          std::min<std::uint64_t>({kPageSize - in_page, maximum - position, buffer.remaining()});
+      return write_to_page(position, count, buffer, position);
+    });
   }
   if (buffer.transferred() != before) contents_changed();
   if (outcome) outcome = limit_dirty_pages();
@@ -96,7 +99,8 @@ Result<> Ext2Inode::write_to_page(std::uint64_t position, std::size_t count, IoB
   Result<> outcome = allocate_range(position, count, room);
   const std::size_t before = buffer.transferred();
   if (room > 0) {
-    const Result<> copied = buffer.get(frame.bytes().subspan(position % kPageSize, room));
+    // What makes memory free may write the inode to the disk, which now has blocks beyond its end.
+    const Result<> copied = buffer.get_unrelieved(frame.bytes().subspan(position % kPageSize, room));
     if (!copied) outcome = copied;
   }
   written = position + (buffer.transferred() - before);

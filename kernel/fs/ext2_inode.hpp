@@ -24,8 +24,9 @@ struct StoredInode {
 };
 
 /// Locks of one inode, outermost first (inode.hpp has the whole order):
+///   contents_lock_                     one writer or truncation at a time; its holder may touch user memory,
+///                                      and make memory free for it
 ///   the file system's namespace lock   names in a directory, link counts, ".."
-///   contents_lock_                     one writer or truncation at a time; its holder may touch user memory
 ///   map_lock_                          block pointers and the count of sectors; what loading a page needs
 ///   state_lock_                        every other field of `stored_`
 class Ext2Inode final : public Inode, public ListNode<InodeByNumber>, public ListNode<InodeByAge> {
@@ -127,7 +128,7 @@ class Ext2Inode final : public Inode, public ListNode<InodeByNumber>, public Lis
   // Where mark_dirty is called no time may be set; write-back does, if nothing else has since.
   std::atomic<bool> written_through_mapping_ = false;
   std::uint32_t pages_written_ = 0;  // since dirty pages were last written back; under contents_lock_
-  Mutex contents_lock_{LockRank::Inode};
+  Mutex contents_lock_{LockRank::FileSystem};
   mutable Mutex map_lock_{LockRank::PageCache};
   bool blocks_beyond_end_ = false;  // some could not be freed when the file became shorter; under map_lock_
   mutable SpinLock state_lock_{LockRank::InodeState};

@@ -5,10 +5,13 @@
 // PageCache holds them for read, write and mmap alike, so the three always agree.
 //
 // Locks, outermost first. A page fault may happen while a file copies from or to user memory, and it loads a
-// page of any file; hence what a fault needs stands to the right of the memory lock.
+// page of any file; hence what a fault needs stands to the right of the memory lock. When memory is short for
+// such a copy files are written back (memory_relief.hpp), with all that belongs to them; hence the contents
+// stand to the left of the names.
 //
-//     namespace (directories of one file system) -> contents (write, truncate) -> [memory lock of a process]
-//         -> a page's state -> block map of the inode -> allocator -> buffer cache
+//     offset of an open file -> contents (write, truncate; a pipe's) -> namespace (directories of one file
+//         system) -> [memory lock of a process] -> a page's state -> block map of the inode -> allocator
+//         -> buffer cache
 
 #include <cstddef>
 #include <cstdint>

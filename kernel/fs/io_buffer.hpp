@@ -7,13 +7,14 @@
 #include <cstring>
 #include <span>
 
+#include "kernel/fs/memory_relief.hpp"
 #include "kernel/lib/result.hpp"
 
 namespace faultline {
 
 /// A cursor over the caller's memory. Files put bytes into it (read) or get bytes from it (write). Both may
-/// fault pages in, so they may sleep and may take the locks that a page fault takes: a file never calls them
-/// while it holds a lock that loading one of its own pages needs.
+/// fault pages in, and make memory free for them, so they may sleep: a file never calls them while it holds a
+/// lock that loading one of its own pages needs, or one that relieve_memory() takes.
 class IoBuffer {
  public:
   IoBuffer(const IoBuffer&) = delete;
@@ -28,14 +29,23 @@ class IoBuffer {
   std::uint64_t file_size_limit() const { return file_size_limit_; }
   void set_file_size_limit(std::uint64_t limit) { file_size_limit_ = limit; }
 
-  /// File to caller: copies min(bytes.size(), remaining()). On BadAddress what was copied before the bad page
-  /// has been counted.
+  /// File to caller: copies min(bytes.size(), remaining()). On an error (BadAddress, OutOfMemory) what was
+  /// copied before the page that is not to be had has been counted.
   [[nodiscard]] Result<> put(std::span<const std::byte> bytes) {
-    return advance(copy_to_caller(bytes.first(std::min(bytes.size(), remaining_))));
+    const std::size_t before = transferred_;
+    return with_relief([&] {
+      const auto rest = bytes.subspan(transferred_ - before);
+      return advance(copy_to_caller(rest.first(std::min(rest.size(), remaining_))));
+    });
   }
 
   /// Caller to file: fills min(bytes.size(), remaining()) bytes. Errors as put.
   [[nodiscard]] Result<> get(std::span<std::byte> bytes) {
+    const std::size_t before = transferred_;
+    return with_relief([&] { return get_unrelieved(bytes.subspan(transferred_ - before)); });
+  }
+  /// The same where no memory can be made free: the caller does that and goes on from transferred().
+  [[nodiscard]] Result<> get_unrelieved(std::span<std::byte> bytes) {
     return advance(copy_from_caller(bytes.first(std::min(bytes.size(), remaining_))));
   }
 

@@ -9,8 +9,8 @@ namespace {
 
 constexpr std::uint32_t kBytesReadable = 0x541b;  // FIONREAD
 
-// What the ends of a pipe share. The mutex is held while bytes are copied from or to user memory; page faults
-// need no lock of a pipe.
+// What the ends of a pipe share. The mutex is held while bytes are copied from or to user memory; neither
+// page faults nor what makes memory free for them need a lock of a pipe.
 class Pipe : public RefCounted, public ListNode<> {
  public:
   Pipe() = default;
@@ -38,7 +38,7 @@ class Pipe : public RefCounted, public ListNode<> {
   }
 
  private:
-  Mutex lock_{LockRank::Inode};
+  Mutex lock_{LockRank::FileSystem};
   PipeBuffer buffer_;
   unsigned readers_ = 0, writers_ = 0;  // open descriptions
   std::uint64_t readers_seen_ = 0,

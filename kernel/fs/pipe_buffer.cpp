@@ -9,7 +9,11 @@ namespace faultline {
 Result<> PipeBuffer::ensure_page(std::uint64_t position) {
   Frame& page = page_at(position);
   if (page) return {};
-  page = spare_ ? std::move(spare_) : TRY(allocate_or_reclaim(FrameContents::Any));
+  if (spare_) {
+    page = std::move(spare_);
+  } else {
+    page = TRY(with_relief([] { return allocate_or_reclaim(FrameContents::Any); }));
+  }
   return {};
 }
 

@@ -1,17 +1,12 @@
 #include "kernel/proc/out_of_memory.hpp"
 
 #include "kernel/dev/console.hpp"
-#include "kernel/fs/file_system.hpp"
-#include "kernel/mm/page_cache.hpp"
 #include "kernel/proc/process_table.hpp"
 #include "kernel/proc/signal.hpp"
-#include "kernel/riscv/kernel_stack.hpp"
 
 namespace faultline {
 
 namespace {
-
-constexpr std::size_t kReclaimedAtOnce = 64;
 
 // How much the largest process holds is measured without process_lock, for that may sleep; the process may be
 // gone by then.
@@ -71,14 +66,6 @@ void kill_all_in(const AddressSpace& memory, const SpinGuard& proof) {
 }
 
 }  // namespace
-
-bool relieve_memory() {
-  if (PageCache::reclaim(kReclaimedAtOnce) > 0) return true;
-  if (kernel_stacks::release_cached()) return true;
-  if (PageCache::reclaim_by_writing(kReclaimedAtOnce) > 0) return true;
-  write_back_some();
-  return PageCache::reclaim(kReclaimedAtOnce) > 0 || drop_file_system_caches() > 0;
-}
 
 void kill_largest_process() {
   bool victim_leaving = false;

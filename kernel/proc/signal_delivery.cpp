@@ -8,7 +8,6 @@
 #include "kernel/proc/signal_delivery.hpp"
 
 #include "kernel/proc/exit.hpp"
-#include "kernel/proc/out_of_memory.hpp"
 #include "kernel/proc/signal.hpp"
 #include "kernel/proc/trap_hooks.hpp"
 #include "kernel/proc/user_memory.hpp"
@@ -69,11 +68,7 @@ bool enter_handler(UserThread& thread, const SignalInfo& info, const SignalActio
   const FpState& fp = fp::save_current();
   user.context.machine.f = fp.f;
   user.context.machine.fcsr = fp.fcsr;
-  // Short of memory is no reason to kill the program, as long as something can be done about it.
-  const auto write_frame = [&] { return copy_to_user(*place, std::as_bytes(std::span(&user, 1))); };
-  Result<> written = write_frame();
-  while (!written && written.error() == KernelError::OutOfMemory && relieve_memory()) written = write_frame();
-  if (!written) return false;
+  if (!copy_to_user(*place, std::as_bytes(std::span(&user, 1)))) return false;
 
   if (thread.alternate_stack.disarm_on_entry) thread.alternate_stack = {};
   frame.pc = action.handler;

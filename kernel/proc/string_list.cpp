@@ -34,12 +34,9 @@ Result<> StringList::add(std::string_view string) {
 }
 
 Result<> StringList::add_user(std::uint64_t address) {
-  SystemMm& mm = Process::current().mm();
   for (std::size_t length = 0; length < kMaxStringBytes;) {
-    const std::optional<Va> va = Va::from(address + length);
-    if (!va) return failure(KernelError::BadAddress);
     const std::span<char> part = TRY(room(kChunk));
-    const Result<std::size_t> copied = mm.copy_string_in(part, *va);
+    const Result<std::size_t> copied = copy_string_from_user(part, address + length);
     if (copied) {
       bytes_ += *copied + 1;
       return count_string();

@@ -2,6 +2,7 @@
 
 #include "kernel/proc/trap_hooks.hpp"
 
+#include "kernel/fs/memory_relief.hpp"
 #include "kernel/mm/pager.hpp"
 #include "kernel/proc/out_of_memory.hpp"
 #include "kernel/proc/process.hpp"

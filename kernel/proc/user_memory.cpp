@@ -26,22 +26,29 @@ inline Result<> copy_out(std::uint64_t destination, std::span<const std::byte> s
 }  // namespace
 
 Result<> copy_from_user(std::span<std::byte> destination, std::uint64_t source) {
-  return copy_in(destination, source);
+  return with_relief([&] { return copy_in(destination, source); });
 }
 
 Result<> copy_to_user(std::uint64_t destination, std::span<const std::byte> source) {
+  return with_relief([&] { return copy_out(destination, source); });
+}
+
+Result<> copy_to_user_unrelieved(std::uint64_t destination, std::span<const std::byte> source) {
   return copy_out(destination, source);
 }
 
-Result<UserString> UserString::path(std::uint64_t address) {
-  const std::optional<Va> va = Va::from(address);
+Result<std::size_t> copy_string_from_user(std::span<char> destination, std::uint64_t source) {
+  const std::optional<Va> va = Va::from(source);
   if (!va) return failure(KernelError::BadAddress);
-  SystemMm& mm = Process::current().mm();
+  return with_relief([&] { return Process::current().mm().copy_string_in(destination, *va); });
+}
+
+Result<UserString> UserString::path(std::uint64_t address) {
   UserString string;
-  Result<std::size_t> length = mm.copy_string_in(std::span(string.short_), *va);
+  Result<std::size_t> length = copy_string_from_user(std::span(string.short_), address);
   if (!length && length.error() == KernelError::NameTooLong) {
     string.long_ = TRY(make_box<Long>());
-    length = mm.copy_string_in(std::span(string.long_->characters), *va);
+    length = copy_string_from_user(std::span(string.long_->characters), address);
   }
   string.length_ = TRY(length);
   return string;

@@ -14,9 +14,15 @@
 
 namespace faultline {
 
-/// Copies between the kernel and the current process. Error: BadAddress, also when only a part is bad.
+/// Copies between the kernel and the current process. Errors: BadAddress, also when only a part is bad;
+/// OutOfMemory. The caller holds no lock that relieve_memory() takes.
 Result<> copy_from_user(std::span<std::byte> destination, std::uint64_t source);
 Result<> copy_to_user(std::uint64_t destination, std::span<const std::byte> source);
+/// For who holds one.
+Result<> copy_to_user_unrelieved(std::uint64_t destination, std::span<const std::byte> source);
+
+/// Copies a string with its zero byte; returns its length. NameTooLong: no zero byte within the destination.
+Result<std::size_t> copy_string_from_user(std::span<char> destination, std::uint64_t source);
 
 /// An address that the user passed for a T: nothing is known of it until it is read or written.
 template <class T>

@@ -1,6 +1,6 @@
 // From the registers of an ecall to a function, and from its result back.
 
-#include "kernel/proc/out_of_memory.hpp"
+#include "kernel/fs/memory_relief.hpp"
 #include "kernel/proc/trap_hooks.hpp"
 #include "kernel/proc/user_thread.hpp"
 #include "kernel/syscall/table.hpp"
@@ -8,10 +8,6 @@
 namespace faultline {
 
 namespace {
-
-// A call that lacks memory gets what files can spare, in steps. One that asks for more than there is fails
-// after this many of them instead of emptying the whole page cache.
-constexpr unsigned kMaxRetries = 8;
 
 std::uint64_t negated_errno(KernelError error) { return static_cast<std::uint64_t>(-to_errno(error)); }
 
@@ -23,16 +19,17 @@ void leave_for_restart(Restart restart) {
   thread.user_work = true;
 }
 
-[[gnu::noinline]] void finish_failed(TrapFrame& frame, KernelError error) {
+// A call that lacks memory gets what files can spare, in steps; one that asks for more than there is fails
+// after some of them instead of emptying the whole page cache.
+[[gnu::noinline]] void finish_failed(TrapFrame& frame, KernelError first_error) {
   const SystemCall& call = system_call_table[frame.a7];
-  for (unsigned i = 0; i < kMaxRetries && error == KernelError::OutOfMemory && relieve_memory(); ++i) {
-    const Result<std::uint64_t> result = call.function(frame);
-    if (result) {
-      frame.a0 = *result;
-      return;
-    }
-    error = result.error();
+  const Result<std::uint64_t> result =
+      retry_relieved(Result<std::uint64_t>(failure(first_error)), [&] { return call.function(frame); });
+  if (result) {
+    frame.a0 = *result;
+    return;
   }
+  const KernelError error = result.error();
   if (error == KernelError::RestartSystemCall) {
     leave_for_restart(Restart::Always);
   } else if (error == KernelError::Interrupted && call.restart != Restart::Never) {

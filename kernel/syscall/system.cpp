@@ -135,9 +135,7 @@ Value prctl(std::uint32_t option, std::uint64_t argument) {
   switch (option) {
     case kSetName: {
       char name[sizeof(thread.name)] = {};
-      const std::optional<Va> from = Va::from(argument);
-      if (!from) return failure(KernelError::BadAddress);
-      const Result<std::size_t> length = Process::current().mm().copy_string_in(std::span(name), *from);
+      const Result<std::size_t> length = copy_string_from_user(std::span(name), argument);
       if (!length && length.error() != KernelError::NameTooLong) return failure(length.error());
       name[sizeof(name) - 1] = '\0';
       SpinGuard guard(process_lock);

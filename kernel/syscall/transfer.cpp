@@ -238,7 +238,8 @@ class RecordWriter final : public DirectoryVisitor {
                                  .kind = record_kind(entry.kind)};
     std::memcpy(bytes.data(), &record, kRecordHeaderBytes);
     std::memcpy(bytes.data() + kRecordHeaderBytes, entry.name.data(), entry.name.size());
-    result_ = copy_to_user(place_ + written_, std::span(bytes).first(length));
+    // The directory is locked.
+    result_ = copy_to_user_unrelieved(place_ + written_, std::span(bytes).first(length));
     if (result_) written_ += length;
     return result_.has_value();
   }

@@ -188,6 +188,14 @@ def test_write_pressure(guest, cpus):
     guest.power_off_clean(machine, disk)
 
 
+@parameters(pager=PAGERS)
+def test_transfer_pressure(guest, pager):
+    """Reads and writes are whole where the memory for them holds dirty pages of files"""
+    machine, disk = guest.boot_writable(cpus=2, mem="64M", pager=pager)
+    guest.tap(machine, f"transfer_pressure --fresh=36 --dirty=42 --timeout=600 --seed={guest.seed}", limit=600)
+    guest.power_off_clean(machine, disk)
+
+
 def test_narrow_disk(guest):
     """A disk that takes few pieces of memory in one request works, only more slowly"""
     disk = guest.copy_image()

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -23,6 +24,8 @@ std::string take_console();
 void advance_clock(std::int64_t seconds);
 /// Whether a file system has said since the last call that it has something to write.
 bool take_change_note();
+/// What relieve_memory() does from now on; nothing gives nothing.
+void set_relief(std::function<bool()> give_up);
 
 /// The error of a result, or nothing when it is a success.
 template <class T>

@@ -1,5 +1,6 @@
 // What the file systems need beside the memory core's seam, for one machine in host memory.
 
+#include <functional>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -64,7 +65,13 @@ std::atomic<bool> change_noted = false;
 }
 void note_unwritten_change() noexcept { change_noted = true; }
 
+namespace {
+std::function<bool()> relief;
+}
+bool relieve_memory() { return relief && relief(); }
+
 namespace sim {
+void set_relief(std::function<bool()> give_up) { relief = std::move(give_up); }
 bool take_change_note() { return change_noted.exchange(false); }
 std::string take_console() {
   std::lock_guard guard(console_mutex);
