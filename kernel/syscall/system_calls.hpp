@@ -151,6 +151,7 @@ Value sched_getparam(std::int32_t id, UserPointer<std::int32_t> parameter);
 Value sched_setparam(std::int32_t id, UserPointer<std::int32_t> parameter);
 Value sched_get_priority_max(std::uint32_t policy);
 Value sched_get_priority_min(std::uint32_t policy);
+Value sched_rr_get_interval(std::int32_t thread, UserPointer<abi::TimeSpec> interval);
 Value getpriority(std::int32_t which, std::int32_t id);
 Value setpriority(std::int32_t which, std::int32_t id, std::int32_t value);
 Value getcpu(UserPointer<std::uint32_t> cpu, UserPointer<std::uint32_t> node);
@@ -215,8 +216,11 @@ Value sethostname(Address name, std::uint64_t length);
 Value sysinfo(UserPointer<abi::SystemInformation> information);
 Value getrandom(Address buffer, std::uint64_t size, std::uint32_t flags);
 Value reboot(std::uint32_t magic1, std::uint32_t magic2, std::uint32_t command, Address argument);
-Value prctl(std::uint32_t option, std::uint64_t argument);
 Value personality(std::uint32_t persona);
 Value mount_not_permitted();
+
+// prctl.cpp
+Value prctl(std::uint32_t option, std::uint64_t argument, std::uint64_t third, std::uint64_t fourth,
+            std::uint64_t fifth);
 
 }  // namespace faultline::system_call
