@@ -8,8 +8,10 @@ OpenFile::OpenFile(Ref<Inode> inode, OpenFlags flags, WriteAccess writing)
     : inode_(std::move(inode)), writing_(std::move(writing)), flags_(flags.bits & OpenFlags::kStatus) {}
 
 OpenFile::~OpenFile() {
-  if (FileLocks* const locks = inode_ ? inode_->locks() : nullptr)
-    locks->release_all(FileLocks::Kind::WholeFile, this);
+  FileLocks* const locks = inode_ ? inode_->locks() : nullptr;
+  if (locks == nullptr) return;
+  locks->release_all(FileLocks::Kind::WholeFile, this);
+  locks->release_all(FileLocks::Kind::Range, this);
 }
 
 void OpenFile::set_status_flags(OpenFlags flags) {
@@ -82,6 +84,10 @@ PollEvents OpenFile::poll(PollWaiter*) { return PollEvents::kReadable | PollEven
 Result<std::uint64_t> OpenFile::control(std::uint32_t, std::uint64_t) {
   return failure(KernelError::NotTerminal);
 }
+
+Result<std::size_t> OpenFile::pipe_capacity() { return failure(KernelError::BadFileDescriptor); }
+
+Result<> OpenFile::set_pipe_capacity(std::size_t) { return failure(KernelError::BadFileDescriptor); }
 
 Result<> OpenFile::iterate(DirectoryVisitor& visitor) {
   if (!flags().readable()) return failure(KernelError::BadFileDescriptor);

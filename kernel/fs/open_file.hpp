@@ -18,11 +18,11 @@ struct OpenFlags {
   static constexpr std::uint32_t kAccessMode = 03, kReadOnly = 00, kWriteOnly = 01, kReadWrite = 02;
   static constexpr std::uint32_t kCreate = 0100, kExclusive = 0200, kNoControllingTerminal = 0400,
                                  kTruncate = 01000, kAppend = 02000, kNonBlocking = 04000, kDataSync = 010000,
-                                 kLargeFile = 0100000, kDirectory = 0200000, kNoFollow = 0400000,
-                                 kNoAccessTime = 01000000, kCloseOnExec = 02000000, kSync = 04010000,
-                                 kPath = 010000000;
+                                 kDirect = 040000, kLargeFile = 0100000, kDirectory = 0200000,
+                                 kNoFollow = 0400000, kNoAccessTime = 01000000, kCloseOnExec = 02000000,
+                                 kSync = 04010000, kPath = 010000000;
   /// What F_SETFL may change.
-  static constexpr std::uint32_t kChangeable = kAppend | kNonBlocking | kNoAccessTime;
+  static constexpr std::uint32_t kChangeable = kAppend | kNonBlocking | kDirect | kNoAccessTime;
   /// What stays with the description after the open.
   static constexpr std::uint32_t kStatus =
       kAccessMode | kChangeable | kDataSync | kSync | kLargeFile | kDirectory | kPath;
@@ -43,7 +43,7 @@ class OpenFile : public RefCounted {
  public:
   /// `inode` may be null for files without one (anonymous pipes have one).
   OpenFile(Ref<Inode> inode, OpenFlags flags, WriteAccess writing = {});
-  /// The last descriptor is closed: the file's flock goes.
+  /// The last descriptor is closed: the locks that the open file owns go.
   ~OpenFile() override;
 
   Inode* inode() const { return inode_.get(); }
@@ -74,6 +74,11 @@ class OpenFile : public RefCounted {
   [[nodiscard]] virtual Result<> truncate(std::uint64_t size);
   [[nodiscard]] virtual Result<> synchronize();
   [[nodiscard]] virtual Result<Stat> stat() const;
+
+  /// Bytes that a pipe holds at most, and the change of that to whole pages. Errors: BadFileDescriptor, when
+  /// this is no pipe; Busy, when it holds more; OutOfMemory.
+  [[nodiscard]] virtual Result<std::size_t> pipe_capacity();
+  [[nodiscard]] virtual Result<> set_pipe_capacity(std::size_t bytes);
 
   /// Frames that nothing but its descriptors keeps in use. May sleep.
   virtual std::size_t held_frames() { return 0; }

@@ -25,12 +25,13 @@ using Address = std::uint64_t;
 inline constexpr int kWorkingDirectory = -100;
 
 // files.cpp: descriptors and what goes through them
+/// O_NOATIME: reading without a trace is for the owner. Error: NotPermitted.
+Result<> check_flags(const OpenFile& file, std::uint32_t flags);
 Value openat(int directory, Address path, std::uint32_t flags, std::uint32_t permissions);
 Value close(int descriptor);
 Value close_range(std::uint32_t first, std::uint32_t last, std::uint32_t flags);
 Value dup(int descriptor);
 Value dup3(int from, int to, std::uint32_t flags);
-Value fcntl(int descriptor, std::uint32_t command, std::uint64_t argument);
 Value ioctl(int descriptor, std::uint32_t request, std::uint64_t argument);
 Value pipe2(UserPointer<int> descriptors, std::uint32_t flags);
 Value lseek(int descriptor, std::int64_t offset, std::uint32_t whence);
@@ -40,10 +41,15 @@ Value fsync(int descriptor);
 Value sync();
 Value fadvise64(int descriptor, std::int64_t offset, std::int64_t size, int advice);
 
+// fcntl.cpp
+Value fcntl(int descriptor, std::uint32_t command, std::uint64_t argument);
+
 // locks.cpp: advisory locks; the second and third serve fcntl
 Value flock(int descriptor, std::uint32_t operation);
-Value get_record_lock(OpenFile& file, Address lock);
-Value set_record_lock(int descriptor, const Ref<OpenFile>& file, Address lock, bool wait);
+enum class RecordLockOwner : std::uint8_t { Process, OpenFile };
+Value get_record_lock(OpenFile& file, Address lock, RecordLockOwner owner);
+Value set_record_lock(int descriptor, const Ref<OpenFile>& file, Address lock, RecordLockOwner owner,
+                      bool wait);
 
 // transfer.cpp: reading and writing
 Value read(int descriptor, Address buffer, std::uint64_t count);
