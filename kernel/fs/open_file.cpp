@@ -1,13 +1,20 @@
 #include "kernel/fs/open_file.hpp"
 
+#include "kernel/fs/file_lease.hpp"
 #include "kernel/fs/file_lock.hpp"
 
 namespace faultline {
 
 OpenFile::OpenFile(Ref<Inode> inode, OpenFlags flags, WriteAccess writing)
-    : inode_(std::move(inode)), writing_(std::move(writing)), flags_(flags.bits & OpenFlags::kStatus) {}
+    : inode_(std::move(inode)),
+      writing_(std::move(writing)),
+      flags_(flags.bits & OpenFlags::kStatus & ~OpenFlags::kAsync) {
+  if (inode_) inode_->count_open();
+}
 
 OpenFile::~OpenFile() {
+  release_lease(*this);
+  if (inode_) inode_->uncount_open();
   FileLocks* const locks = inode_ ? inode_->locks() : nullptr;
   if (locks == nullptr) return;
   locks->release_all(FileLocks::Kind::WholeFile, this);
@@ -17,6 +24,18 @@ OpenFile::~OpenFile() {
 void OpenFile::set_status_flags(OpenFlags flags) {
   const std::uint32_t kept = flags_.load(std::memory_order_relaxed) & ~OpenFlags::kChangeable;
   flags_.store(kept | (flags.bits & OpenFlags::kChangeable), std::memory_order_relaxed);
+}
+
+void OpenFile::set_async(int descriptor, bool on) {
+  AsyncFiles* const files = async_files();
+  if (files == nullptr) return;
+  if (on) {
+    files->add(signals_, descriptor, flags().readable(), flags().writable());
+    flags_.fetch_or(OpenFlags::kAsync, std::memory_order_relaxed);
+  } else {
+    signals_.stop();
+    flags_.fetch_and(~OpenFlags::kAsync, std::memory_order_relaxed);
+  }
 }
 
 bool OpenFile::seekable() const { return inode_ && (inode_->is_regular() || inode_->is_directory()); }

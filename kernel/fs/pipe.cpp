@@ -35,6 +35,7 @@ class Pipe : public RefCounted, public ListNode<> {
     return buffer_.capacity();
   }
   Result<> set_capacity(std::size_t bytes);
+  AsyncFiles& async_files() { return async_files_; }
 
   void join(bool reader, bool writer);
   void leave(bool reader, bool writer);
@@ -53,6 +54,7 @@ class Pipe : public RefCounted, public ListNode<> {
                 writers_seen_ = 0;  // how many there have been: one that came and went counts
   WaitQueue has_data_, has_room_, has_partner_;
   PollQueue pollers_;
+  AsyncFiles async_files_;
 };
 
 Result<std::size_t> Pipe::read(IoBuffer& target, bool may_wait) {
@@ -71,6 +73,7 @@ Result<std::size_t> Pipe::read(IoBuffer& target, bool may_wait) {
   if (more) has_data_.wake_one();
   has_room_.wake_all();
   pollers_.notify();
+  async_files_.notify(FileEvent::Writable);
   return target.outcome(before, copied);
 }
 
@@ -92,6 +95,7 @@ Result<std::size_t> Pipe::write(IoBuffer& source, PipeBuffer::Write kind, bool m
       if (source.transferred() != moved) {
         has_data_.wake_one();
         pollers_.notify();
+        async_files_.notify(FileEvent::Readable);
       }
       if (!outcome || source.remaining() == 0) break;
     }
@@ -143,6 +147,8 @@ void Pipe::leave(bool reader, bool writer) {
   has_data_.wake_all();
   has_room_.wake_all();
   pollers_.notify();
+  async_files_.notify(FileEvent::Readable);
+  async_files_.notify(FileEvent::Writable);
 }
 
 Result<> Pipe::wait_for_partner(bool reader) {
@@ -160,7 +166,10 @@ class PipeEnd final : public OpenFile {
       : OpenFile(std::move(inode), flags), pipe_(std::move(pipe)) {
     pipe_->join(this->flags().readable(), this->flags().writable());
   }
-  ~PipeEnd() override { pipe_->leave(flags().readable(), flags().writable()); }
+  ~PipeEnd() override {
+    signals().stop();
+    pipe_->leave(flags().readable(), flags().writable());
+  }
 
   bool seekable() const override { return false; }
   // One of two ends.
@@ -183,6 +192,7 @@ class PipeEnd final : public OpenFile {
     const auto kind = flags().has(OpenFlags::kDirect) ? PipeBuffer::Write::Packets : PipeBuffer::Write::Bytes;
     return pipe_->write(buffer, kind, !flags().has(OpenFlags::kNonBlocking));
   }
+  AsyncFiles* async_files() override { return &pipe_->async_files(); }
 
  private:
   Ref<Pipe> pipe_;

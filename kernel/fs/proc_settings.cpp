@@ -3,6 +3,7 @@
 #include <array>
 #include <optional>
 
+#include "kernel/fs/file_lease.hpp"
 #include "kernel/fs/file_system.hpp"
 #include "kernel/fs/pipe.hpp"
 #include "kernel/fs/proc_inodes.hpp"
@@ -43,7 +44,8 @@ constexpr Entry kEntries[] = {
     {number_of::kSettings, kMemory, "vm", nullptr},
     {kMemory, kMemory + 1, "drop_caches", drop_caches},
     {number_of::kSettings, kFiles, "fs", nullptr},
-    {kFiles, kFiles + 1, "pipe-max-size", set_pipe_capacity_limit, pipe_capacity_limit},
+    {kFiles, kFiles + 1, "lease-break-time", set_lease_break_time, lease_break_time},
+    {kFiles, kFiles + 2, "pipe-max-size", set_pipe_capacity_limit, pipe_capacity_limit},
 };
 static_assert(kEntries[std::size(kEntries) - 1].number < number_of::kFirstSystemFile);
 

@@ -1,6 +1,8 @@
 // fcntl: what can be said about a descriptor and the open file behind it.
 
+#include "kernel/fs/file_lease.hpp"
 #include "kernel/fs/pipe.hpp"
+#include "kernel/proc/file_owner.hpp"
 #include "kernel/syscall/system_calls.hpp"
 #include "kernel/syscall/user_path.hpp"
 
@@ -15,13 +17,79 @@ Value duplicate(const Ref<OpenFile>& file, std::uint64_t lowest, bool close_on_e
 }
 
 // Packets are what O_DIRECT makes of a pipe; a regular file takes it, since its pages are its cache anyway.
-Value set_status_flags(OpenFile& file, std::uint32_t flags) {
+Value set_status_flags(int descriptor, OpenFile& file, std::uint32_t flags) {
   TRY(check_accessible(file));
   if (!file.flags().has(OpenFlags::kNoAccessTime)) TRY(check_flags(file, flags));
   const Inode* const inode = file.inode();
   const bool direct = inode != nullptr && (inode->kind() == FileKind::Fifo || inode->is_regular());
   if ((flags & OpenFlags::kDirect) != 0 && !direct) return failure(KernelError::InvalidArgument);
   file.set_status_flags({flags});
+  const bool async = (flags & OpenFlags::kAsync) != 0;
+  if (async != file.flags().has(OpenFlags::kAsync)) file.set_async(descriptor, async);
+  return 0;
+}
+
+// --- Whom the file tells ---
+
+// struct f_owner_ex (asm-generic/fcntl.h).
+struct UserOwner {
+  std::int32_t kind;
+  std::int32_t id;
+};
+
+Value set_owner(OpenFile& file, FileOwnerName name) {
+  if (name.id < 0) return failure(KernelError::NoSuchProcess);
+  file.signals().set_owner(TRY(make_file_owner(name)));
+  return 0;
+}
+
+// A group's number is negative here.
+Value set_plain_owner(OpenFile& file, std::int32_t id) {
+  if (id == INT32_MIN) return failure(KernelError::InvalidArgument);
+  return id < 0 ? set_owner(file, {.kind = FileOwnerName::Kind::Group, .id = -id})
+                : set_owner(file, {.kind = FileOwnerName::Kind::Process, .id = id});
+}
+
+FileOwnerName owner_of(OpenFile& file) {
+  const Ref<FileOwner> owner = file.signals().owner();
+  return owner ? owner->name() : FileOwnerName();
+}
+
+Value plain_owner_of(OpenFile& file) {
+  const FileOwnerName name = owner_of(file);
+  return static_cast<std::uint64_t>(
+      std::int64_t{name.kind == FileOwnerName::Kind::Group ? -name.id : name.id});
+}
+
+Value set_named_owner(OpenFile& file, UserPointer<UserOwner> place) {
+  const UserOwner user = TRY(place.read());
+  constexpr auto kLast = static_cast<std::int32_t>(FileOwnerName::Kind::Group);
+  if (user.kind < 0 || user.kind > kLast) return failure(KernelError::InvalidArgument);
+  return set_owner(file, {.kind = static_cast<FileOwnerName::Kind>(user.kind), .id = user.id});
+}
+
+Value get_named_owner(OpenFile& file, UserPointer<UserOwner> place) {
+  const FileOwnerName name = owner_of(file);
+  TRY(place.write({.kind = static_cast<std::int32_t>(name.kind), .id = name.id}));
+  return 0;
+}
+
+Value set_signal(OpenFile& file, std::uint64_t number) {
+  if (number > kSignalCount) return failure(KernelError::InvalidArgument);
+  file.signals().set_signal(static_cast<std::uint8_t>(number));
+  return 0;
+}
+
+// A lease is for the file's owner. Its breaking is told to whoever takes it, unless somebody else is named.
+Value set_lease_of(int descriptor, OpenFile& file, std::uint32_t number) {
+  if (number > static_cast<std::uint32_t>(Lease::None)) return failure(KernelError::InvalidArgument);
+  const FileCredentials credentials = Process::current().credentials.effective();
+  if (file.inode() == nullptr) return failure(KernelError::InvalidArgument);
+  if (!credentials.privileged() && file.inode()->stat().user != credentials.user)
+    return failure(KernelError::AccessDenied);
+  if (!file.inode()->is_regular()) return failure(KernelError::InvalidArgument);
+  TRY(set_lease(file, descriptor, static_cast<Lease>(number)));
+  if (!file.signals().owner()) TRY(set_owner(file, {.id = Process::current().id}));
   return 0;
 }
 
@@ -48,9 +116,17 @@ Value fcntl(int descriptor, std::uint32_t command, std::uint64_t argument) {
     kGetLock = 5,
     kSetLock = 6,
     kSetLockWait = 7,
+    kSetOwner = 8,
+    kGetOwner = 9,
+    kSetSignal = 10,
+    kGetSignal = 11,
+    kSetNamedOwner = 15,
+    kGetNamedOwner = 16,
     kGetOpenFileLock = 36,
     kSetOpenFileLock = 37,
     kSetOpenFileLockWait = 38,
+    kSetLease = 1024,
+    kGetLease = 1025,
     kDuplicateCloseOnExec = 1030,
     kSetPipeCapacity = 1031,
     kGetPipeCapacity = 1032,
@@ -70,7 +146,7 @@ Value fcntl(int descriptor, std::uint32_t command, std::uint64_t argument) {
     case kGetStatusFlags:
       return file->flags().bits & OpenFlags::kStatus;
     case kSetStatusFlags:
-      return set_status_flags(*file, static_cast<std::uint32_t>(argument));
+      return set_status_flags(descriptor, *file, static_cast<std::uint32_t>(argument));
     case kGetLock:
     case kGetOpenFileLock:
       TRY(check_accessible(*file));
@@ -82,6 +158,30 @@ Value fcntl(int descriptor, std::uint32_t command, std::uint64_t argument) {
       TRY(check_accessible(*file));
       return set_record_lock(descriptor, file, argument, owner,
                              command == kSetLockWait || command == kSetOpenFileLockWait);
+    case kSetOwner:
+      TRY(check_accessible(*file));
+      return set_plain_owner(*file, static_cast<std::int32_t>(argument));
+    case kGetOwner:
+      TRY(check_accessible(*file));
+      return plain_owner_of(*file);
+    case kSetNamedOwner:
+      TRY(check_accessible(*file));
+      return set_named_owner(*file, UserPointer<UserOwner>(argument));
+    case kGetNamedOwner:
+      TRY(check_accessible(*file));
+      return get_named_owner(*file, UserPointer<UserOwner>(argument));
+    case kSetSignal:
+      TRY(check_accessible(*file));
+      return set_signal(*file, argument);
+    case kGetSignal:
+      TRY(check_accessible(*file));
+      return file->signals().signal();
+    case kSetLease:
+      TRY(check_accessible(*file));
+      return set_lease_of(descriptor, *file, static_cast<std::uint32_t>(argument));
+    case kGetLease:
+      TRY(check_accessible(*file));
+      return static_cast<std::uint64_t>(lease_of(*file));
     case kSetPipeCapacity:
       return set_pipe_capacity(*file, argument);
     case kGetPipeCapacity:
