@@ -101,9 +101,10 @@ void tell_of_parents_death(Process& child, const SpinGuard& proof) {
 // The thread is not the last of its process: another is from now on the parent of those that it made.
 void leave_children_to_sibling(const UserThread& leaving, const SpinGuard& proof) {
   Process& process = *leaving.process;
+  const UserThread* const sibling = process.survivor != nullptr ? process.survivor : &process.threads.front();
   for (Process& child : process.children) {
     if (child.parent_thread != &leaving) continue;
-    child.parent_thread = &process.threads.front();
+    child.parent_thread = sibling;
     tell_of_parents_death(child, proof);
   }
 }
