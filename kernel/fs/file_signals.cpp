@@ -48,8 +48,7 @@ void AsyncFiles::add(FileSignals& file, int descriptor, bool reads, bool writes)
   any_.store(true, std::memory_order_relaxed);
 }
 
-void AsyncFiles::notify(FileEvent event) {
-  if (!any_.load(std::memory_order_relaxed)) return;
+void AsyncFiles::tell(FileEvent event) {
   const SpinGuard guard(lock);
   for (const FileSignals& file : files_) {
     const bool concerned = event == FileEvent::Readable ? file.reads_ : file.writes_;

@@ -46,7 +46,7 @@ class FileSignals : public ListNode<> {
   FileSignals() = default;
   FileSignals(const FileSignals&) = delete;
   FileSignals& operator=(const FileSignals&) = delete;
-  ~FileSignals() { stop(); }
+  ~FileSignals() { end(); }
 
   Ref<FileOwner> owner() const;
   void set_owner(Ref<FileOwner> owner);
@@ -57,6 +57,10 @@ class FileSignals : public ListNode<> {
 
   /// Leaves the AsyncFiles that it is in, if any.
   void stop();
+  /// The same for an open file that nobody can reach any more.
+  void end() {
+    if (linked()) stop();
+  }
 
  private:
   friend class AsyncFiles;
@@ -71,9 +75,13 @@ class AsyncFiles {
   /// From now on the file tells what concerns readers, or writers, or both.
   void add(FileSignals& file, int descriptor, bool reads, bool writes);
   /// Has the files tell. Cheap when there are none. No spin lock may be held.
-  void notify(FileEvent event);
+  void notify(FileEvent event) {
+    if (any_.load(std::memory_order_relaxed)) tell(event);
+  }
 
  private:
+  void tell(FileEvent event);
+
   List<FileSignals> files_;
   std::atomic<bool> any_ = false;  // have ever been
 };

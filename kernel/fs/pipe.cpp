@@ -167,7 +167,7 @@ class PipeEnd final : public OpenFile {
     pipe_->join(this->flags().readable(), this->flags().writable());
   }
   ~PipeEnd() override {
-    signals().stop();
+    signals().end();
     pipe_->leave(flags().readable(), flags().writable());
   }
 
