@@ -126,7 +126,7 @@ Result<> FileLocks::take(Kind kind, const FileLock& wanted, Wait wait) {
     const Held* const in_the_way = conflict(kind, wanted);
     if (in_the_way == nullptr) break;
     if (wait == Wait::No) return failure(KernelError::TryAgain);
-    if (kind == Kind::WholeFile) {
+    if (kind == Kind::WholeFile || wanted.process == FileLock::kNoProcess) {
       TRY(changed_.sleep_interruptible(guard));
       continue;
     }

@@ -1,10 +1,10 @@
 #pragma once
 // Advisory locks of files: flock's over the whole of a file, which belong to an open file, and fcntl's over
-// ranges of bytes, which belong to a table of descriptors (a process, unless CLONE_FILES shares it). The two
-// kinds do not see each other.
+// ranges of bytes, which belong to a table of descriptors (a process, unless CLONE_FILES shares it) or, with
+// F_OFD_SETLK, to an open file. flock's and fcntl's do not see each other.
 //
-// A file has a FileLocks from its first lock on. An owner's locks go when it does; and a range's also when
-// its owner closes any descriptor of the file, as POSIX has it. So no lock outlives its owner, and a
+// A file has a FileLocks from its first lock on. An owner's locks go when it does; and those of a table also
+// when it closes any descriptor of the file, as POSIX has it. So no lock outlives its owner, and a
 // FileLocks with locks in it has an inode that somebody keeps open.
 //
 // One spin lock covers the locks of all files, because a circle of waiting processes may lead through
@@ -27,6 +27,10 @@ using LockOwner = const void*;
 struct FileLock {
   /// The end of a range that reaches to the end of the file, wherever that is.
   static constexpr std::uint64_t kToTheEnd = std::uint64_t{1} << 63;
+
+  /// In place of a process, for a range that an open file owns. Who waits for such a range, or with one, is
+  /// in no circle: whoever shares the open file may give it up.
+  static constexpr ProcessId kNoProcess = -1;
 
   LockOwner owner = nullptr;
   ProcessId process = 0;  // for F_GETLK

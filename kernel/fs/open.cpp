@@ -1,6 +1,7 @@
 // Opening: what open(2) does with a path, and what kind of description an inode gives.
 
 #include "kernel/fs/devfs.hpp"
+#include "kernel/fs/file_lease.hpp"
 #include "kernel/fs/open_file.hpp"
 #include "kernel/fs/path_walk.hpp"
 #include "kernel/fs/pipe.hpp"
@@ -75,11 +76,15 @@ Result<Ref<OpenFile>> open_path(const PathContext& context, std::string_view pat
     TRY(check_open(*found.inode, flags, context.credentials));
     if (flags.has(OpenFlags::kTruncate) && !flags.has(OpenFlags::kPath) && found.inode->is_regular()) {
       truncating = TRY(WriteAccess::to(*found.inode));
+      TRY(break_leases(*found.inode, true, !flags.has(OpenFlags::kNonBlocking)));
       TRY(take_set_id_bits(*found.inode, context.credentials));
       TRY(found.inode->truncate(0));
     }
   }
-  return found.inode->open(flags);
+  Ref<OpenFile> file = TRY(found.inode->open(flags));
+  if (found.inode->is_regular() && !flags.has(OpenFlags::kPath))
+    TRY(break_leases(*found.inode, flags.writable(), !flags.has(OpenFlags::kNonBlocking)));
+  return file;
 }
 
 Result<Ref<OpenFile>> Inode::open(const OpenFlags& flags) {

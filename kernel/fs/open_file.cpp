@@ -1,20 +1,41 @@
 #include "kernel/fs/open_file.hpp"
 
+#include "kernel/fs/file_lease.hpp"
 #include "kernel/fs/file_lock.hpp"
 
 namespace faultline {
 
 OpenFile::OpenFile(Ref<Inode> inode, OpenFlags flags, WriteAccess writing)
-    : inode_(std::move(inode)), writing_(std::move(writing)), flags_(flags.bits & OpenFlags::kStatus) {}
+    : inode_(std::move(inode)),
+      writing_(std::move(writing)),
+      flags_(flags.bits & OpenFlags::kStatus & ~OpenFlags::kAsync) {
+  if (inode_) inode_->count_open();
+}
 
 OpenFile::~OpenFile() {
-  if (FileLocks* const locks = inode_ ? inode_->locks() : nullptr)
-    locks->release_all(FileLocks::Kind::WholeFile, this);
+  release_lease(*this);
+  if (inode_) inode_->uncount_open();
+  FileLocks* const locks = inode_ ? inode_->locks() : nullptr;
+  if (locks == nullptr) return;
+  locks->release_all(FileLocks::Kind::WholeFile, this);
+  locks->release_all(FileLocks::Kind::Range, this);
 }
 
 void OpenFile::set_status_flags(OpenFlags flags) {
   const std::uint32_t kept = flags_.load(std::memory_order_relaxed) & ~OpenFlags::kChangeable;
   flags_.store(kept | (flags.bits & OpenFlags::kChangeable), std::memory_order_relaxed);
+}
+
+void OpenFile::set_async(int descriptor, bool on) {
+  AsyncFiles* const files = async_files();
+  if (files == nullptr) return;
+  if (on) {
+    files->add(signals_, descriptor, flags().readable(), flags().writable());
+    flags_.fetch_or(OpenFlags::kAsync, std::memory_order_relaxed);
+  } else {
+    signals_.stop();
+    flags_.fetch_and(~OpenFlags::kAsync, std::memory_order_relaxed);
+  }
 }
 
 bool OpenFile::seekable() const { return inode_ && (inode_->is_regular() || inode_->is_directory()); }
@@ -82,6 +103,10 @@ PollEvents OpenFile::poll(PollWaiter*) { return PollEvents::kReadable | PollEven
 Result<std::uint64_t> OpenFile::control(std::uint32_t, std::uint64_t) {
   return failure(KernelError::NotTerminal);
 }
+
+Result<std::size_t> OpenFile::pipe_capacity() { return failure(KernelError::BadFileDescriptor); }
+
+Result<> OpenFile::set_pipe_capacity(std::size_t) { return failure(KernelError::BadFileDescriptor); }
 
 Result<> OpenFile::iterate(DirectoryVisitor& visitor) {
   if (!flags().readable()) return failure(KernelError::BadFileDescriptor);

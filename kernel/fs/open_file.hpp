@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernel/fs/file_signals.hpp"
 #include "kernel/fs/file_use.hpp"
 #include "kernel/fs/inode.hpp"
 #include "kernel/fs/io_buffer.hpp"
@@ -18,14 +19,14 @@ struct OpenFlags {
   static constexpr std::uint32_t kAccessMode = 03, kReadOnly = 00, kWriteOnly = 01, kReadWrite = 02;
   static constexpr std::uint32_t kCreate = 0100, kExclusive = 0200, kNoControllingTerminal = 0400,
                                  kTruncate = 01000, kAppend = 02000, kNonBlocking = 04000, kDataSync = 010000,
-                                 kLargeFile = 0100000, kDirectory = 0200000, kNoFollow = 0400000,
-                                 kNoAccessTime = 01000000, kCloseOnExec = 02000000, kSync = 04010000,
-                                 kPath = 010000000;
+                                 kAsync = 020000, kDirect = 040000, kLargeFile = 0100000,
+                                 kDirectory = 0200000, kNoFollow = 0400000, kNoAccessTime = 01000000,
+                                 kCloseOnExec = 02000000, kSync = 04010000, kPath = 010000000;
   /// What F_SETFL may change.
-  static constexpr std::uint32_t kChangeable = kAppend | kNonBlocking | kNoAccessTime;
+  static constexpr std::uint32_t kChangeable = kAppend | kNonBlocking | kDirect | kNoAccessTime;
   /// What stays with the description after the open.
   static constexpr std::uint32_t kStatus =
-      kAccessMode | kChangeable | kDataSync | kSync | kLargeFile | kDirectory | kPath;
+      kAccessMode | kChangeable | kAsync | kDataSync | kSync | kLargeFile | kDirectory | kPath;
 
   std::uint32_t bits = 0;
 
@@ -43,7 +44,7 @@ class OpenFile : public RefCounted {
  public:
   /// `inode` may be null for files without one (anonymous pipes have one).
   OpenFile(Ref<Inode> inode, OpenFlags flags, WriteAccess writing = {});
-  /// The last descriptor is closed: the file's flock goes.
+  /// The last descriptor is closed: the locks that the open file owns go.
   ~OpenFile() override;
 
   Inode* inode() const { return inode_.get(); }
@@ -65,6 +66,12 @@ class OpenFile : public RefCounted {
   /// The conditions that hold now; when `waiter` is given, it is woken at the next change.
   virtual PollEvents poll(PollWaiter* waiter);
 
+  /// Whom the file tells what happens to it.
+  FileSignals& signals() { return signals_; }
+  /// O_ASYNC: has the file tell when it becomes ready, or no more. Does nothing to a file that is always
+  /// ready.
+  void set_async(int descriptor, bool on);
+
   /// Device control; `argument` is what the user passed. NotTerminal if the file does not know the request.
   [[nodiscard]] virtual Result<std::uint64_t> control(std::uint32_t request, std::uint64_t argument);
 
@@ -74,6 +81,11 @@ class OpenFile : public RefCounted {
   [[nodiscard]] virtual Result<> truncate(std::uint64_t size);
   [[nodiscard]] virtual Result<> synchronize();
   [[nodiscard]] virtual Result<Stat> stat() const;
+
+  /// Bytes that a pipe holds at most, and the change of that to whole pages. Errors: BadFileDescriptor, when
+  /// this is no pipe; Busy, when it holds more; OutOfMemory.
+  [[nodiscard]] virtual Result<std::size_t> pipe_capacity();
+  [[nodiscard]] virtual Result<> set_pipe_capacity(std::size_t bytes);
 
   /// Frames that nothing but its descriptors keeps in use. May sleep.
   virtual std::size_t held_frames() { return 0; }
@@ -88,10 +100,14 @@ class OpenFile : public RefCounted {
   [[nodiscard]] virtual Result<std::size_t> do_read(std::uint64_t offset, IoBuffer& buffer);
   [[nodiscard]] virtual Result<std::size_t> do_write(std::uint64_t& offset, IoBuffer& buffer, bool append);
 
+  /// Where the file is to be told from, if it is not always ready.
+  virtual AsyncFiles* async_files() { return nullptr; }
+
  private:
   Ref<Inode> inode_;
   WriteAccess writing_;
   std::atomic<std::uint32_t> flags_;
+  FileSignals signals_;
   Mutex offset_lock_{LockRank::FileSystem};  // held over a read or write at the offset: two sharers never
                                              // transfer the same bytes
   std::uint64_t offset_ = 0;

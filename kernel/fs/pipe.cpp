@@ -1,5 +1,7 @@
 #include "kernel/fs/pipe.hpp"
 
+#include <bit>
+
 #include "kernel/fs/file_system.hpp"
 #include "kernel/fs/pipe_buffer.hpp"
 #include "kernel/sync/mutex.hpp"
@@ -16,7 +18,7 @@ class Pipe : public RefCounted, public ListNode<> {
   Pipe() = default;
 
   Result<std::size_t> read(IoBuffer& target, bool may_wait);
-  Result<std::size_t> write(IoBuffer& source, bool may_wait);
+  Result<std::size_t> write(IoBuffer& source, PipeBuffer::Write kind, bool may_wait);
   PollEvents poll(bool reader, bool writer, PollWaiter* waiter);
   std::size_t size() {
     MutexGuard guard(lock_);
@@ -27,6 +29,13 @@ class Pipe : public RefCounted, public ListNode<> {
     MutexGuard guard(lock_);
     return buffer_.frames();
   }
+
+  std::size_t capacity() {
+    MutexGuard guard(lock_);
+    return buffer_.capacity();
+  }
+  Result<> set_capacity(std::size_t bytes);
+  AsyncFiles& async_files() { return async_files_; }
 
   void join(bool reader, bool writer);
   void leave(bool reader, bool writer);
@@ -45,28 +54,30 @@ class Pipe : public RefCounted, public ListNode<> {
                 writers_seen_ = 0;  // how many there have been: one that came and went counts
   WaitQueue has_data_, has_room_, has_partner_;
   PollQueue pollers_;
+  AsyncFiles async_files_;
 };
 
 Result<std::size_t> Pipe::read(IoBuffer& target, bool may_wait) {
   if (target.remaining() == 0) return 0;
   const std::size_t before = target.transferred();
   MutexGuard guard(lock_);
-  while (buffer_.size() == 0) {
+  while (buffer_.empty()) {
     if (writers_ == 0) return 0;
     if (!may_wait) return failure(KernelError::TryAgain);
     TRY(has_data_.sleep_interruptible(guard));
   }
   const Result<> copied = buffer_.drain(target);
-  const bool more = buffer_.size() != 0;
+  const bool more = !buffer_.empty();
   guard.release();
   // One reader is woken for each write; what this one leaves is the next one's.
   if (more) has_data_.wake_one();
   has_room_.wake_all();
   pollers_.notify();
+  async_files_.notify(FileEvent::Writable);
   return target.outcome(before, copied);
 }
 
-Result<std::size_t> Pipe::write(IoBuffer& source, bool may_wait) {
+Result<std::size_t> Pipe::write(IoBuffer& source, PipeBuffer::Write kind, bool may_wait) {
   if (source.remaining() == 0) return 0;
   const std::size_t before = source.transferred();
   // A small write goes in as a whole or waits, so that it is not mixed with others.
@@ -78,12 +89,13 @@ Result<std::size_t> Pipe::write(IoBuffer& source, bool may_wait) {
       outcome = failure(KernelError::BrokenPipe);
       break;
     }
-    if (buffer_.room() >= least) {
-      const std::size_t size = buffer_.size();
-      outcome = buffer_.fill(source);
-      if (buffer_.size() != size) {
+    if (buffer_.has_room(least, kind)) {
+      const std::size_t moved = source.transferred();
+      outcome = buffer_.fill(source, kind);
+      if (source.transferred() != moved) {
         has_data_.wake_one();
         pollers_.notify();
+        async_files_.notify(FileEvent::Readable);
       }
       if (!outcome || source.remaining() == 0) break;
     }
@@ -101,11 +113,21 @@ PollEvents Pipe::poll(bool reader, bool writer, PollWaiter* waiter) {
   if (waiter != nullptr) waiter->watch(pollers_);
   MutexGuard guard(lock_);
   PollEvents events;
-  if (reader && buffer_.size() != 0) events = events | PollEvents::kReadable;
+  if (reader && !buffer_.empty()) events = events | PollEvents::kReadable;
   if (reader && writers_ == 0 && writers_seen_ != 0) events = events | PollEvents::kHangUp;
-  if (writer && buffer_.room() >= kPipeAtomicWrite) events = events | PollEvents::kWritable;
+  if (writer && buffer_.has_room(kPipeAtomicWrite, PipeBuffer::Write::Bytes))
+    events = events | PollEvents::kWritable;
   if (writer && readers_ == 0) events = events | PollEvents::kError;
   return events;
+}
+
+Result<> Pipe::set_capacity(std::size_t bytes) {
+  MutexGuard guard(lock_);
+  TRY(buffer_.set_capacity(bytes));
+  guard.release();
+  has_room_.wake_all();
+  pollers_.notify();
+  return {};
 }
 
 void Pipe::join(bool reader, bool writer) {
@@ -125,6 +147,8 @@ void Pipe::leave(bool reader, bool writer) {
   has_data_.wake_all();
   has_room_.wake_all();
   pollers_.notify();
+  async_files_.notify(FileEvent::Readable);
+  async_files_.notify(FileEvent::Writable);
 }
 
 Result<> Pipe::wait_for_partner(bool reader) {
@@ -142,7 +166,10 @@ class PipeEnd final : public OpenFile {
       : OpenFile(std::move(inode), flags), pipe_(std::move(pipe)) {
     pipe_->join(this->flags().readable(), this->flags().writable());
   }
-  ~PipeEnd() override { pipe_->leave(flags().readable(), flags().writable()); }
+  ~PipeEnd() override {
+    signals().end();
+    pipe_->leave(flags().readable(), flags().writable());
+  }
 
   bool seekable() const override { return false; }
   // One of two ends.
@@ -150,6 +177,8 @@ class PipeEnd final : public OpenFile {
   PollEvents poll(PollWaiter* waiter) override {
     return pipe_->poll(flags().readable(), flags().writable(), waiter);
   }
+  Result<std::size_t> pipe_capacity() override { return pipe_->capacity(); }
+  Result<> set_pipe_capacity(std::size_t bytes) override { return pipe_->set_capacity(bytes); }
   Result<std::uint64_t> control(std::uint32_t request, std::uint64_t) override {
     if (request != kBytesReadable) return failure(KernelError::NotTerminal);
     return pipe_->size();
@@ -160,8 +189,10 @@ class PipeEnd final : public OpenFile {
     return pipe_->read(buffer, !flags().has(OpenFlags::kNonBlocking));
   }
   Result<std::size_t> do_write(std::uint64_t&, IoBuffer& buffer, bool) override {
-    return pipe_->write(buffer, !flags().has(OpenFlags::kNonBlocking));
+    const auto kind = flags().has(OpenFlags::kDirect) ? PipeBuffer::Write::Packets : PipeBuffer::Write::Bytes;
+    return pipe_->write(buffer, kind, !flags().has(OpenFlags::kNonBlocking));
   }
+  AsyncFiles* async_files() override { return &pipe_->async_files(); }
 
  private:
   Ref<Pipe> pipe_;
@@ -234,15 +265,32 @@ Result<Ref<Pipe>> find_named_pipe(const Inode& inode) {
     if (static_cast<NamedPipe&>(pipe).is(inode) && pipe.try_acquire_reference())
       return Ref<Pipe>::adopt(&pipe);
   Ref<NamedPipe> pipe = TRY(make_ref<NamedPipe>(inode.device_number(), inode.inode_number()));
+  TRY(pipe->set_capacity(kPipeCapacity));
   named_pipes.push_back(*pipe);
   return pipe;
 }
 
+std::atomic<std::size_t> capacity_limit = 1 << 20;
+
 }  // namespace
+
+Result<std::size_t> round_pipe_capacity(std::uint64_t bytes) {
+  constexpr std::uint64_t kGreatest = std::uint64_t{1} << 31;
+  if (bytes > kGreatest) return failure(KernelError::InvalidArgument);
+  return std::bit_ceil(std::max<std::size_t>(bytes, kPageSize));
+}
+
+std::size_t pipe_capacity_limit() { return capacity_limit.load(std::memory_order_relaxed); }
+
+Result<> set_pipe_capacity_limit(std::uint64_t bytes) {
+  capacity_limit.store(TRY(round_pipe_capacity(bytes)), std::memory_order_relaxed);
+  return {};
+}
 
 Result<PipeEnds> make_pipe(OpenFlags flags) {
   const std::uint32_t status = flags.bits & OpenFlags::kChangeable;
   Ref<Pipe> pipe = TRY(make_ref<Pipe>());
+  TRY(pipe->set_capacity(kPipeCapacity));
   const Ref<Inode> inode = TRY(make_ref<PipeInode>(pipe));
   PipeEnds ends;
   ends.reader = TRY(make_ref<PipeEnd>(inode, OpenFlags{OpenFlags::kReadOnly | status}, pipe));

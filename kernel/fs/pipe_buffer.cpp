@@ -1,57 +1,81 @@
 #include "kernel/fs/pipe_buffer.hpp"
 
-#include <algorithm>
-
 #include "kernel/mm/page_cache.hpp"
 
 namespace faultline {
 
-Result<> PipeBuffer::ensure_page(std::uint64_t position) {
-  Frame& page = page_at(position);
-  if (page) return {};
-  if (spare_) {
-    page = std::move(spare_);
-  } else {
-    page = TRY(with_relief([] { return allocate_or_reclaim(FrameContents::Any); }));
-  }
+static_assert(kPageSize <= UINT16_MAX);
+
+Result<> PipeBuffer::set_capacity(std::size_t bytes) {
+  const std::size_t count = bytes / kPageSize;
+  if (count < used_) return failure(KernelError::Busy);
+  Vector<Slot> slots;
+  TRY(slots.resize(count));
+  for (std::size_t i = 0; i < used_; ++i) slots[i] = std::move(slot(i));
+  slots_ = std::move(slots);
+  first_ = 0;
   return {};
 }
 
-Result<> PipeBuffer::fill(IoBuffer& source) {
-  while (source.remaining() > 0 && room() > 0) {
-    TRY(ensure_page(end_));
-    const std::size_t in_page = end_ % kPageSize;
-    const std::size_t count = std::min(kPageSize - in_page, room());
+std::size_t PipeBuffer::size() const {
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < used_; ++i) bytes += slot(i).size();
+  return bytes;
+}
+
+bool PipeBuffer::has_room(std::size_t bytes, Write write) const {
+  return used_ < slots_.size() || (write == Write::Bytes && room_in_last() >= bytes);
+}
+
+Result<> PipeBuffer::begin_slot(Write write) {
+  Slot& next = slot(used_);
+  if (spare_) {
+    next.page = std::move(spare_);
+  } else {
+    next.page = TRY(with_relief([] { return allocate_or_reclaim(FrameContents::Any); }));
+  }
+  next.start = next.end = 0;
+  next.kind = write;
+  ++used_;
+  return {};
+}
+
+void PipeBuffer::release_first() {
+  spare_ = std::move(slot(0).page);
+  --used_;
+  // An empty pipe uses the same slot again.
+  if (used_ != 0) first_ = (first_ + 1) % slots_.size();
+}
+
+Result<> PipeBuffer::fill(IoBuffer& source, Write write) {
+  while (source.remaining() > 0) {
+    if (write == Write::Packets || room_in_last() == 0) {
+      if (used_ == slots_.size()) return {};
+      TRY(begin_slot(write));
+    }
+    Slot& last = slot(used_ - 1);
     const std::size_t before = source.transferred();
-    const Result<> copied = source.get(page_at(end_).bytes().subspan(in_page, count));
-    end_ += source.transferred() - before;
+    const Result<> copied = source.get(last.page.bytes().subspan(last.end));
+    last.end = static_cast<std::uint16_t>(last.end + source.transferred() - before);
+    // A bad address may have left a page with nothing in it, which would be read as the end of the file.
+    if (last.size() == 0) spare_ = std::move(slot(--used_).page);
     TRY(copied);
   }
   return {};
 }
 
 Result<> PipeBuffer::drain(IoBuffer& target) {
-  Result<> outcome;
-  while (outcome && target.remaining() > 0 && size() > 0) {
-    const std::size_t in_page = start_ % kPageSize;
-    const std::size_t count = std::min(kPageSize - in_page, size());
+  while (target.remaining() > 0 && used_ > 0) {
+    Slot& first = slot(0);
+    const bool packet = first.kind == Write::Packets;
     const std::size_t before = target.transferred();
-    outcome = target.put(page_at(start_).bytes().subspan(in_page, count));
-    const std::uint64_t old_start = start_;
-    start_ += target.transferred() - before;
-    release_before_start(old_start);
+    const Result<> copied = target.put(first.page.bytes().subspan(first.start, first.size()));
+    first.start = static_cast<std::uint16_t>(first.start + target.transferred() - before);
+    if (first.size() == 0 || (packet && copied)) release_first();
+    TRY(copied);
+    if (packet) break;
   }
-  return outcome;
-}
-
-void PipeBuffer::release_before_start(std::uint64_t old_start) {
-  const bool page_done = start_ / kPageSize != old_start / kPageSize;
-  if (!page_done && size() != 0) return;
-  // When the pipe is full, or nearly, the newest bytes stand in front of the oldest in the same page.
-  if (size() != 0 && (end_ - 1) / kPageSize - old_start / kPageSize >= kPages) return;
-  spare_ = std::move(page_at(old_start));
-  // An empty pipe begins again at the start of its one page.
-  if (size() == 0) start_ = end_ = 0;
+  return {};
 }
 
 }  // namespace faultline

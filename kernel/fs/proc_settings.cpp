@@ -3,9 +3,12 @@
 #include <array>
 #include <optional>
 
+#include "kernel/fs/file_lease.hpp"
 #include "kernel/fs/file_system.hpp"
+#include "kernel/fs/pipe.hpp"
 #include "kernel/fs/proc_inodes.hpp"
 #include "kernel/lib/decimal.hpp"
+#include "kernel/lib/format.hpp"
 
 namespace faultline::proc {
 namespace {
@@ -31,13 +34,18 @@ struct Entry {
   std::uint64_t number;
   std::string_view name;
   Result<> (*set)(std::uint64_t value);  // null for a directory
+  std::size_t (*get)() = nullptr;        // null: cannot be read
   FileKind kind() const { return set != nullptr ? FileKind::Regular : FileKind::Directory; }
 };
 constexpr std::uint64_t kMemory = number_of::kSettings + 1;
+constexpr std::uint64_t kFiles = kMemory + 2;
 constexpr Entry kEntries[] = {
     {number_of::kRoot, number_of::kSettings, "sys", nullptr},
     {number_of::kSettings, kMemory, "vm", nullptr},
     {kMemory, kMemory + 1, "drop_caches", drop_caches},
+    {number_of::kSettings, kFiles, "fs", nullptr},
+    {kFiles, kFiles + 1, "lease-break-time", set_lease_break_time, lease_break_time},
+    {kFiles, kFiles + 2, "pipe-max-size", set_pipe_capacity_limit, pipe_capacity_limit},
 };
 static_assert(kEntries[std::size(kEntries) - 1].number < number_of::kFirstSystemFile);
 
@@ -47,11 +55,22 @@ const Entry* find_directory(std::uint64_t number) {
   return nullptr;
 }
 
-/// A file that takes a number; it cannot be read.
+/// A file that takes a number, and tells it where that makes sense.
 class SettingFile final : public ProcInode {
  public:
   explicit SettingFile(const Entry& entry)
-      : ProcInode(entry.number, FileKind::Regular, 0200), set_(entry.set) {}
+      : ProcInode(entry.number, FileKind::Regular, entry.get != nullptr ? 0644 : 0200),
+        set_(entry.set),
+        get_(entry.get) {}
+
+  Result<std::size_t> read_at(std::uint64_t offset, IoBuffer& buffer) override {
+    if (get_ == nullptr) return failure(KernelError::InvalidArgument);
+    std::array<char, 24> space;
+    const std::string_view text = format_into(space, "{}\n", get_());
+    const std::size_t before = buffer.transferred();
+    TRY(buffer.put(std::as_bytes(std::span(text)).subspan(std::min<std::uint64_t>(offset, text.size()))));
+    return buffer.transferred() - before;
+  }
 
   Result<std::size_t> write_at(std::uint64_t& /*offset*/, IoBuffer& buffer, bool /*append*/) override {
     const std::size_t before = buffer.transferred();
@@ -62,6 +81,7 @@ class SettingFile final : public ProcInode {
 
  private:
   Result<> (*set_)(std::uint64_t value);
+  std::size_t (*get_)();
 };
 
 class SettingsDirectory final : public ProcInode {

@@ -9,6 +9,10 @@ namespace faultline {
 
 std::string_view name_of(LockRank rank) {
   switch (rank) {
+    case LockRank::FileLease:
+      return "FileLease";
+    case LockRank::FileSignals:
+      return "FileSignals";
     case LockRank::Process:
       return "Process";
     case LockRank::FileSystem:

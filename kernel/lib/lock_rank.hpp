@@ -17,6 +17,8 @@ namespace faultline {
 
 /// Order of acquisition, outermost first. `Leaf` locks are taken last and hold nothing inside.
 enum class LockRank : std::uint8_t {
+  FileLease = 4,      // leases of files
+  FileSignals = 6,    // whom open files tell
   Process = 10,       // process tree, signal state
   FileSystem = 20,    // mounts, open files, descriptors
   Inode = 30,         // which inodes are in memory

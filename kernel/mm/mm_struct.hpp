@@ -50,6 +50,9 @@ struct MapFlags {
   AreaFlags area = {};
 };
 
+/// Whether writing was asked for without reading.
+enum class WriteOnly : bool { No, Yes };
+
 struct RemapFlags {
   bool may_move = false;
   std::optional<Va> fixed = std::nullopt;  // the new place exactly, in place of what is mapped there
@@ -101,9 +104,9 @@ class MmStruct {
   /// InvalidArgument for an unaligned start or an empty range; OutOfMemory when a mapping cannot be split.
   [[nodiscard]] Result<std::size_t> munmap(VaRange range);
 
-  /// Errors as munmap; NotMapped when part of the range is not mapped; OutOfMemory also where a limit says
-  /// so. Nothing has changed then.
-  [[nodiscard]] Result<> protect(VaRange range, Permission permission);
+  /// `write_only` is what AreaFlag::WriteOnly keeps. Errors as munmap; NotMapped when part of the range is
+  /// not mapped; OutOfMemory also where a limit says so. Nothing has changed then.
+  [[nodiscard]] Result<> protect(VaRange range, Permission permission, WriteOnly write_only = WriteOnly::No);
   /// Errors: NotMapped, after all else is done, when part of the range is not mapped; InvalidArgument at a
   /// mapping that the advice is not for (DontNeed and Free: locked; Free: of a file), after what lies below
   /// it is done; Advice::DontNeed may also fail where the pages must be read anew.

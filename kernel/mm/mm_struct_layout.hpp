@@ -85,12 +85,19 @@ Result<std::size_t> MmStruct<P>::munmap(VaRange range) {
 }
 
 template <class P>
-Result<> MmStruct<P>::protect(VaRange range, Permission permission) {
+Result<> MmStruct<P>::protect(VaRange range, Permission permission, WriteOnly write_only) {
   const VaRange pages = TRY(whole_pages(range));
   WriteGuard guard(lock_);
   TRY(check_cuts(pages));
   if (permission.writable()) TRY(check_newly_writable(pages));
-  return pager_.protect(*table_, pages, permission);
+  TRY(pager_.protect(*table_, pages, permission));
+  const bool wanted = write_only == WriteOnly::Yes;
+  const auto differs = [wanted](const VmArea& area) {
+    return area.flags().has(AreaFlag::WriteOnly) != wanted;
+  };
+  if (first_where(pages, differs) == nullptr) return {};
+  const AreaFlags given = wanted ? AreaFlags(AreaFlag::WriteOnly) : AreaFlags();
+  return pager_.change_flags(pages, given, AreaFlag::WriteOnly);
 }
 
 template <class P>

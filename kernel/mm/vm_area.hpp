@@ -33,6 +33,7 @@ enum class AreaFlag : std::uint8_t {
   Locked = 4,       // its contents may not be dropped (mlock)
   GrowsDown = 8,    // a fault below makes it longer (stacks)
   Unreserved = 16,  // memory was not promised (MAP_NORESERVE)
+  WriteOnly = 32,   // reading was not asked for; no page can keep it out, but /proc tells
 };
 
 class AreaFlags {

@@ -95,8 +95,9 @@ Result<StringList> collect_arguments(const Program& program, std::string_view pa
 ProcessCredentials credentials_after(const ProcessCredentials& before, const Inode& file) {
   ProcessCredentials after = before;
   const Stat stat = file.stat();
-  if ((stat.mode & mode::kSetUser) != 0) after.effective_user = stat.user;
-  if ((stat.mode & mode::kSetGroup) != 0) after.effective_group = stat.group;
+  const bool gives_rights = !UserThread::current().no_new_privileges;
+  if (gives_rights && (stat.mode & mode::kSetUser) != 0) after.effective_user = stat.user;
+  if (gives_rights && (stat.mode & mode::kSetGroup) != 0) after.effective_group = stat.group;
   after.saved_user = after.effective_user;
   after.saved_group = after.effective_group;
   return after;
@@ -126,7 +127,8 @@ struct Successor {
   Ref<SignalActions> actions;
   ProcessCredentials credentials;
   ExecutedFile executable;
-  bool secure;  // runs with rights that its caller does not have, or its caller may not read it
+  bool gains_rights;  // it runs with rights that its caller does not have
+  bool secure;        // it does, or its caller may not read it
 };
 
 // Files and actions that are shared with another process become this one's own.
@@ -153,6 +155,7 @@ void commit(Process& process, Successor next, std::string_view name) {
     std::swap(process.executable, next.executable);
     process.actions->reset_handlers();
     process.credentials = next.credentials;
+    if (next.gains_rights) thread.parent_death_signal.reset();
     process.dumpable = !next.secure;
     process.arguments = next.start.arguments;
     process.executed = true;
@@ -174,15 +177,17 @@ Result<> run(Process& process, Program& program, std::string_view path, const St
   ExecutedFile executable = TRY(ExecutedFile::from(program.file));
   const ElfImage image = TRY(read_elf(*program.file));
   const ProcessCredentials credentials = credentials_after(process.credentials, *program.file);
-  const bool secure = credentials.effective_user != process.credentials.user ||
-                      credentials.effective_group != process.credentials.group;
-  Successor next{
-      .start = TRY(load_program(*program.file, image, path, arguments, environment, credentials, secure)),
-      .files = nullptr,
-      .actions = nullptr,
-      .credentials = credentials,
-      .executable = std::move(executable),
-      .secure = secure || !check_access(*program.file, access_mode::kRead, process.credentials.effective())};
+  const bool gains_rights = credentials.effective_user != process.credentials.user ||
+                            credentials.effective_group != process.credentials.group;
+  Successor next{.start = TRY(load_program(*program.file, image, path, arguments, environment, credentials,
+                                           gains_rights)),
+                 .files = nullptr,
+                 .actions = nullptr,
+                 .credentials = credentials,
+                 .executable = std::move(executable),
+                 .gains_rights = gains_rights,
+                 .secure = gains_rights ||
+                           !check_access(*program.file, access_mode::kRead, process.credentials.effective())};
   TRY(stop_sharing(process, next));
   TRY(leave_siblings_behind());
   commit(process, std::move(next), base_name(path));

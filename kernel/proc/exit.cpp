@@ -12,6 +12,7 @@
 #include "kernel/dev/console.hpp"
 #include "kernel/dev/power.hpp"
 #include "kernel/fs/file_system.hpp"
+#include "kernel/proc/access.hpp"
 #include "kernel/proc/fork.hpp"
 #include "kernel/proc/futex.hpp"
 #include "kernel/proc/process_table.hpp"
@@ -38,6 +39,36 @@ constexpr std::uint16_t kInitExitedStatus = 1;
   power_off(kInitExitedStatus);
 }
 
+// Takes a zombie away from its parent and from the table. Drop the result without process_lock.
+Ref<Process> reap(Process& process, const SpinGuard& proof) {
+  ASSERT(proof.guards(process_lock));
+  static_cast<ListNode<SiblingTag>&>(process).unlink();
+  static_cast<ListNode<GroupMemberTag>&>(process).unlink();
+  process.parent->children_usage.add(process.own_usage);
+  process.parent->children_usage.add(process.children_usage);
+  process.parent = nullptr;
+  process.group = nullptr;
+  process.pending.discard(SignalSet::from_bits(~std::uint64_t{0}));
+  return process_table.remove(process);
+}
+
+bool parent_does_not_wait(const Process& process) {
+  const Process& parent = *process.parent;
+  if (process.exit_signal != Signal::Child || !parent.actions) return false;
+  const SignalAction& action = parent.actions->of(Signal::Child);
+  return action.handler == SignalAction::kIgnore || (action.flags & SignalAction::kNoChildWait) != 0;
+}
+
+// Tells the parent of a zombie, and takes the zombie away where the parent will not wait for it. Drop the
+// result without process_lock.
+Ref<Process> report_end(Process& process, const SpinGuard& proof) {
+  const ExitStatus& status = process.exit_status;
+  signals::notify_parent(
+      process, status.kind == ExitStatus::Kind::Exited ? signal_code::kExited : signal_code::kKilled,
+      status.value, proof);
+  return parent_does_not_wait(process) ? reap(process, proof) : nullptr;
+}
+
 // Groups whose last link to the rest of the session was `process` and that have stopped members would stay
 // stopped for ever: POSIX has them hung up and continued.
 void release_orphaned_group(ProcessGroup& group, const SpinGuard& proof) {
@@ -50,20 +81,52 @@ void release_orphaned_group(ProcessGroup& group, const SpinGuard& proof) {
   }
 }
 
-void give_children_to_init(Process& process, const SpinGuard& proof) {
-  Process& init = process_table.init();
-  while (Process* child = process.children.pop_front()) {
-    child->parent = &init;
-    child->parent_id = init.id;
-    init.children.push_back(*child);
-    child->exit_signal = Signal::Child;
-    if (child->group.get() != process.group.get()) release_orphaned_group(*child->group, proof);
-    if (child->state == Process::State::Zombie) init.child_changed.wake_all();
+// Who takes over the children of a process that ends: the nearest ancestor that asked for them, or init.
+Process& adopter_after(const Process& process, const SpinGuard&) {
+  for (Process* ancestor = process.parent; ancestor != nullptr; ancestor = ancestor->parent) {
+    if (ancestor->adopts_orphans && !ancestor->threads.empty()) return *ancestor;
+  }
+  return process_table.init();
+}
+
+// Each thread of a child may have asked for a signal at its parent's death, which here is a thread's.
+void tell_of_parents_death(Process& child, const SpinGuard& proof) {
+  for (const UserThread& thread : child.threads) {
+    const std::optional<Signal> signal = thread.parent_death_signal;
+    if (signal && access::may_signal(child, signal))
+      (void)signals::send(child, signals::from_current_process(*signal), proof);
   }
 }
 
-void leave_relatives(Process& process, const SpinGuard& proof) {
-  give_children_to_init(process, proof);
+// The thread is not the last of its process: another is from now on the parent of those that it made.
+void leave_children_to_sibling(const UserThread& leaving, const SpinGuard& proof) {
+  Process& process = *leaving.process;
+  const UserThread* const sibling = process.survivor != nullptr ? process.survivor : &process.threads.front();
+  for (Process& child : process.children) {
+    if (child.parent_thread != &leaving) continue;
+    child.parent_thread = sibling;
+    tell_of_parents_death(child, proof);
+  }
+}
+
+// Children that had ended and that the adopter does not wait for end up in `reaped`.
+void give_children_away(Process& process, List<Process, SiblingTag>& reaped, const SpinGuard& proof) {
+  Process& adopter = adopter_after(process, proof);
+  while (Process* child = process.children.pop_front()) {
+    child->parent = &adopter;
+    child->parent_id = adopter.id;
+    child->parent_thread = adopter.threads.empty() ? nullptr : &adopter.threads.front();
+    adopter.children.push_back(*child);
+    tell_of_parents_death(*child, proof);
+    child->exit_signal = Signal::Child;
+    if (child->group.get() != process.group.get()) release_orphaned_group(*child->group, proof);
+    if (child->state != Process::State::Zombie) continue;
+    if (Ref<Process> gone = report_end(*child, proof)) reaped.push_back(*gone.leak());
+  }
+}
+
+void leave_relatives(Process& process, List<Process, SiblingTag>& reaped, const SpinGuard& proof) {
+  give_children_away(process, reaped, proof);
   Process* parent = process.parent;
   if (parent->group.get() != process.group.get() && parent->group->session == process.group->session) {
     // The state is Running still, but the process counts no more as somebody who could continue its group.
@@ -97,10 +160,12 @@ void release_resources(Process& process) {
 [[noreturn]] void end_process(Process& process) {
   if (process.parent == nullptr) power_off_without_init(process.exit_status);
   release_resources(process);
+  List<Process, SiblingTag> reaped;
   {
     SpinGuard guard(process_lock);
-    leave_relatives(process, guard);
+    leave_relatives(process, reaped, guard);
   }
+  while (Process* const child = reaped.pop_front()) (void)Ref<Process>::adopt(child);
   tty::session_member_exited(process);
   scheduler::exit_current();
 }
@@ -119,6 +184,7 @@ void exit_thread(std::uint8_t code) {
   if (!process.exiting && (process.threads.empty() || current.id == process.id))
     process.exit_status.value = code;
   if (!process.threads.empty()) {
+    if (!process.exiting || process.survivor != nullptr) leave_children_to_sibling(current, guard);
     guard.release();
     scheduler::exit_current();
   }
@@ -161,30 +227,6 @@ Result<> leave_siblings_behind() {
   return {};
 }
 
-namespace {
-
-// Takes a zombie away from its parent and from the table. Drop the result without process_lock.
-Ref<Process> reap(Process& process, const SpinGuard& proof) {
-  ASSERT(proof.guards(process_lock));
-  static_cast<ListNode<SiblingTag>&>(process).unlink();
-  static_cast<ListNode<GroupMemberTag>&>(process).unlink();
-  process.parent->children_usage.add(process.own_usage);
-  process.parent->children_usage.add(process.children_usage);
-  process.parent = nullptr;
-  process.group = nullptr;
-  process.pending.discard(SignalSet::from_bits(~std::uint64_t{0}));
-  return process_table.remove(process);
-}
-
-bool parent_does_not_wait(const Process& process) {
-  const Process& parent = *process.parent;
-  if (process.exit_signal != Signal::Child || !parent.actions) return false;
-  const SignalAction& action = parent.actions->of(Signal::Child);
-  return action.handler == SignalAction::kIgnore || (action.flags & SignalAction::kNoChildWait) != 0;
-}
-
-}  // namespace
-
 void scheduler::thread_gone(Process& process) {
   Ref<Process> reaped;
   Ref<SignalActions> actions;
@@ -196,11 +238,7 @@ void scheduler::thread_gone(Process& process) {
   }
   process.state = Process::State::Zombie;
   std::swap(actions, process.actions);
-  const ExitStatus& status = process.exit_status;
-  signals::notify_parent(
-      process, status.kind == ExitStatus::Kind::Exited ? signal_code::kExited : signal_code::kKilled,
-      status.value, guard);
-  if (parent_does_not_wait(process)) reaped = reap(process, guard);
+  reaped = report_end(process, guard);
   guard.release();
 }
 

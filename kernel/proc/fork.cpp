@@ -72,6 +72,8 @@ void copy_user_state(UserThread& child, const CloneRequest& request) {
   child.allowed_harts = current.allowed_harts.load();
   child.blocked = current.blocked;
   child.scheduling = current.scheduling.for_child();
+  child.timer_slack = current.timer_slack.for_child();
+  child.no_new_privileges = current.no_new_privileges;
   // A thread in the same memory needs another alternate stack; a vfork child uses its parent's in turn.
   if (!request.has(CloneRequest::kMemory) || request.has(CloneRequest::kVfork)) {
     child.alternate_stack = current.alternate_stack;
@@ -172,6 +174,7 @@ Result<> join_family(Process& child, UserThread& thread, const CloneRequest& req
   Process& parent = sibling ? *current.parent : current;
   child.parent = &parent;
   child.parent_id = parent.id;
+  child.parent_thread = sibling ? current.parent_thread : &UserThread::current();
   parent.children.push_back(child);
   child.group = current.group;
   child.group->members.push_back(child);

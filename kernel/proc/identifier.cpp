@@ -8,8 +8,8 @@ namespace faultline {
 
 namespace {
 SpinLock identifiers_lock;
-// How many uses each number has: at most a process or thread, a group and a session.
-std::array<std::uint8_t, kMaxProcessId + 1> uses;
+// How many uses each number has: a process or thread, a group, a session, and any number of open files.
+std::array<std::uint32_t, kMaxProcessId + 1> uses;
 ProcessId last_allocated = 0;
 }  // namespace
 

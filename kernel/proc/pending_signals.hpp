@@ -118,6 +118,10 @@ struct SignalInfo {
     struct {
       std::uint64_t address;
     } fault;
+    struct {
+      std::int64_t events;
+      std::int32_t descriptor;
+    } file;
     std::uint8_t bytes[112];
   };
   constexpr SignalInfo() : bytes{} {}

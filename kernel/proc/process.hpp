@@ -123,8 +123,10 @@ struct Process final : RefCounted, ListNode<struct SiblingTag>, ListNode<GroupMe
   std::atomic<PagerChoice> next_pager = PagerChoice();
 
   // ---- All that follows is under process_lock. ----
-  Process* parent = nullptr;             // null only for init
-  std::atomic<ProcessId> parent_id = 0;  // parent->id; read without the lock by getppid
+  Process* parent = nullptr;                  // null only for init
+  std::atomic<ProcessId> parent_id = 0;       // parent->id; read without the lock by getppid
+  const UserThread* parent_thread = nullptr;  // the one that made it, or took it over; only ever compared
+  bool adopts_orphans = false;                // of its descendants, in place of init (PR_SET_CHILD_SUBREAPER)
   List<Process, struct SiblingTag> children;
   Ref<ProcessGroup> group;
   List<UserThread, ThreadsOfProcessTag> threads;  // those that have not begun to leave

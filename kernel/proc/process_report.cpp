@@ -210,7 +210,7 @@ Result<> Source::areas(ProcessId id, std::uint64_t from, AreaVisitor& visitor) {
     if (!more || area.start().value() < from) return;
     const Permission permission = area.permission();
     more = visitor.visit({.range = area.range(),
-                          .read = permission.readable(),
+                          .read = permission.readable() && !area.flags().has(AreaFlag::WriteOnly),
                           .write = permission.writable(),
                           .execute = permission.executable(),
                           .shared = area.is_shared(),

@@ -92,6 +92,19 @@ SignalInfo from_kernel(Signal signal) {
   return info;
 }
 
+SignalInfo from_file(const FileNotice& notice) {
+  // What poll(2) would say of the file.
+  constexpr std::int64_t kIn = 0x041, kOut = 0x304, kMessage = 0x441;
+  SignalInfo info;
+  info.number = notice.signal;
+  info.code = static_cast<std::int32_t>(notice.event);
+  info.file.events = notice.event == FileEvent::Readable   ? kIn
+                     : notice.event == FileEvent::Writable ? kOut
+                                                           : kMessage;
+  info.file.descriptor = notice.descriptor;
+  return info;
+}
+
 Result<> send(Process& process, const SignalInfo& info, const SpinGuard& proof) {
   ASSERT(proof.guards(process_lock));
   if (process.threads.empty()) return {};

@@ -6,6 +6,7 @@
 // return_to_user_work: nothing happens to a thread anywhere else. The flags are hints; what is true stands in
 // the queues under process_lock.
 
+#include "kernel/fs/file_signals.hpp"
 #include "kernel/lib/spin_lock.hpp"
 #include "kernel/proc/process.hpp"
 
@@ -15,6 +16,9 @@ namespace faultline::signals {
 SignalInfo from_current_process(Signal signal, std::int32_t code = signal_code::kUser);
 /// A signal that the kernel sends of its own accord.
 SignalInfo from_kernel(Signal signal);
+
+/// A real signal about a file, which says what there is to say.
+SignalInfo from_file(const FileNotice& notice);
 
 /// All three: `proof` holds process_lock. Zombies take no signals. Error: TryAgain when a real-time signal
 /// does not fit.

@@ -42,6 +42,7 @@ class Terminal final : public EchoSink {
   Result<std::size_t> read(IoBuffer& buffer, bool non_blocking);
   Result<std::size_t> write(IoBuffer& buffer);
   PollEvents poll(PollWaiter* waiter);
+  AsyncFiles& async_files() { return async_files_; }
   Result<std::uint64_t> control(std::uint32_t request, std::uint64_t argument);
 
   void process_exited(Process& process);
@@ -70,6 +71,7 @@ class Terminal final : public EchoSink {
   WindowSize window_;
   WaitQueue readers_;
   PollQueue pollers_;
+  AsyncFiles async_files_;
 };
 
 Terminal terminal;
@@ -81,14 +83,17 @@ void Terminal::echo(std::span<const char> characters) {
 
 void Terminal::receive(unsigned char byte) {
   std::optional<Signal> signal;
+  bool readable;
   {
     SpinGuard guard(lock_);
     signal = line_.receive(byte, *this);
-    if (line_.readable()) {
+    readable = line_.readable();
+    if (readable) {
       readers_.wake_all();
       pollers_.notify();
     }
   }
+  if (readable) async_files_.notify(FileEvent::Readable);
   if (!signal) return;
   SpinGuard guard(process_lock);
   if (ProcessGroup* group = session_ ? process_table.find_group(foreground_) : nullptr) {
@@ -327,6 +332,7 @@ class TerminalFile final : public OpenFile {
   using OpenFile::OpenFile;
   bool seekable() const override { return false; }
   PollEvents poll(PollWaiter* waiter) override { return terminal.poll(waiter); }
+  AsyncFiles* async_files() override { return &terminal.async_files(); }
   Result<std::uint64_t> control(std::uint32_t request, std::uint64_t argument) override {
     return terminal.control(request, argument);
   }

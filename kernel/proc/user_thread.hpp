@@ -38,6 +38,15 @@ struct SchedulingPolicy {
   }
 };
 
+/// How late the kernel may be with the thread's timers (PR_SET_TIMERSLACK). It is kept and told; a timer here
+/// is as punctual as the clock.
+struct TimerSlack {
+  std::uint64_t nanoseconds = 50'000;
+  std::uint64_t standard = 50'000;  // what the thread began with
+
+  TimerSlack for_child() const { return {.nanoseconds = nanoseconds, .standard = nanoseconds}; }
+};
+
 /// How an interrupted system call goes on. It is decided when a signal is delivered, or when none is.
 enum class Restart : std::uint8_t {
   Never,           // fails with EINTR
@@ -67,6 +76,11 @@ class UserThread final : public Thread, public ListNode<ThreadsOfProcessTag> {
   /// Head of the list of robust futexes this thread may hold at exit (set_robust_list); 0 for none.
   std::uint64_t robust_list = 0;
 
+  TimerSlack timer_slack;
+  /// Once set, no program that the thread or a descendant executes gives rights by its mode
+  /// (PR_SET_NO_NEW_PRIVS).
+  bool no_new_privileges = false;
+
   /// The thread's own number; the first thread has the process's.
   std::optional<Identifier> identifier;
 
@@ -78,6 +92,8 @@ class UserThread final : public Thread, public ListNode<ThreadsOfProcessTag> {
   /// What sigtimedwait waits for: such signals wake the thread although they are blocked.
   SignalSet awaited;
   SchedulingPolicy scheduling;
+  /// What the process gets when the thread that made it ends (PR_SET_PDEATHSIG).
+  std::optional<Signal> parent_death_signal;
 
   using Thread::Thread;  // for make_ref
 };

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "kernel/riscv/timer.hpp"
+#include "kernel/sched/scheduler.hpp"
 
 namespace faultline {
 
@@ -12,7 +13,6 @@ std::atomic<std::uint64_t> idle_harts = 0;
 
 namespace {
 
-constexpr std::uint64_t kSliceNanoseconds = 10'000'000;
 constexpr std::uint64_t kShareNanoseconds = 50'000;
 
 /// Bit for each hart that may run the thread.
@@ -86,7 +86,7 @@ void wake_idle_hart(std::uint64_t allowed) {
 
 void limit_slice(RunQueue& queue, Ticks since) {
   if (!queue.slice_end.is_forever()) return;
-  queue.slice_end = since + clock::from_nanoseconds(kSliceNanoseconds);
+  queue.slice_end = since + clock::from_nanoseconds(scheduler::kSliceNanoseconds);
   timer::program(queue.slice_end);
 }
 

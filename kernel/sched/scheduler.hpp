@@ -14,6 +14,9 @@
 
 namespace faultline::scheduler {
 
+/// How long a thread runs before others that wait for its hart have their turn.
+inline constexpr std::uint64_t kSliceNanoseconds = 10'000'000;
+
 /// Makes a created thread runnable. It keeps one reference until it has exited.
 void start(Ref<Thread> thread);
 

@@ -12,8 +12,7 @@ FileTable& files() { return *Process::current().files; }
 std::uint64_t value_of(int descriptor) { return static_cast<std::uint64_t>(descriptor); }
 }  // namespace
 
-// Reading without a trace is for the owner.
-static Result<> check_flags(const OpenFile& file, std::uint32_t flags) {
+Result<> check_flags(const OpenFile& file, std::uint32_t flags) {
   const FileCredentials credentials = Process::current().credentials.effective();
   if ((flags & OpenFlags::kNoAccessTime) == 0 || (flags & OpenFlags::kPath) != 0 || credentials.privileged())
     return {};
@@ -58,53 +57,6 @@ Value dup3(int from, int to, std::uint32_t flags) {
   return value_of(to);
 }
 
-Value fcntl(int descriptor, std::uint32_t command, std::uint64_t argument) {
-  enum : std::uint32_t {
-    kDuplicate = 0,
-    kGetDescriptorFlags = 1,
-    kSetDescriptorFlags = 2,
-    kGetStatusFlags = 3,
-    kSetStatusFlags = 4,
-    kGetLock = 5,
-    kSetLock = 6,
-    kSetLockWait = 7,
-    kDuplicateCloseOnExec = 1030,
-    kGetPipeSize = 1032,
-  };
-  constexpr std::uint64_t kCloseOnExec = 1;
-  const Ref<OpenFile> file = TRY(open_file(descriptor));
-  switch (command) {
-    case kDuplicate:
-    case kDuplicateCloseOnExec:
-      return value_of(
-          TRY(files().install(file, command == kDuplicateCloseOnExec, static_cast<int>(argument))));
-    case kGetDescriptorFlags:
-      return TRY(files().close_on_exec(descriptor)) ? kCloseOnExec : 0;
-    case kSetDescriptorFlags:
-      TRY(files().set_close_on_exec(descriptor, (argument & kCloseOnExec) != 0));
-      return 0;
-    case kGetStatusFlags:
-      return file->flags().bits & OpenFlags::kStatus;
-    case kSetStatusFlags:
-      TRY(check_accessible(*file));
-      if (!file->flags().has(OpenFlags::kNoAccessTime))
-        TRY(check_flags(*file, static_cast<std::uint32_t>(argument)));
-      file->set_status_flags({static_cast<std::uint32_t>(argument)});
-      return 0;
-    case kGetPipeSize:
-      return kPipeCapacity;
-    case kGetLock:
-      TRY(check_accessible(*file));
-      return get_record_lock(*file, argument);
-    case kSetLock:
-    case kSetLockWait:
-      TRY(check_accessible(*file));
-      return set_record_lock(descriptor, file, argument, command == kSetLockWait);
-    default:
-      return failure(KernelError::InvalidArgument);
-  }
-}
-
 Value ioctl(int descriptor, std::uint32_t request, std::uint64_t argument) {
   enum : std::uint32_t {
     kSetNonBlocking = 0x5421,
@@ -138,9 +90,9 @@ Value ioctl(int descriptor, std::uint32_t request, std::uint64_t argument) {
 }
 
 Value pipe2(UserPointer<int> descriptors, std::uint32_t flags) {
-  constexpr std::uint32_t kKnown = OpenFlags::kCloseOnExec | OpenFlags::kNonBlocking;
-  if ((flags & ~kKnown) != 0) return failure(KernelError::InvalidArgument);
-  PipeEnds ends = TRY(make_pipe({flags & OpenFlags::kNonBlocking}));
+  constexpr std::uint32_t kStatus = OpenFlags::kNonBlocking | OpenFlags::kDirect;
+  if ((flags & ~(OpenFlags::kCloseOnExec | kStatus)) != 0) return failure(KernelError::InvalidArgument);
+  PipeEnds ends = TRY(make_pipe({flags & kStatus}));
   const bool close_on_exec = (flags & OpenFlags::kCloseOnExec) != 0;
   const int reader = TRY(files().install(std::move(ends.reader), close_on_exec));
   const Result<int> writer = files().install(std::move(ends.writer), close_on_exec);

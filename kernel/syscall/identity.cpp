@@ -30,7 +30,10 @@ Value set_three(Triple ids, std::uint32_t real, std::uint32_t effective, std::ui
     }
   }
   SpinGuard guard(process_lock);
-  if (effective != kUnchanged && effective != ids.effective) Process::current().dumpable = false;
+  if (effective != kUnchanged && effective != ids.effective) {
+    Process::current().dumpable = false;
+    UserThread::current().parent_death_signal.reset();
+  }
   if (real != kUnchanged) ids.real = real;
   if (effective != kUnchanged) ids.effective = effective;
   if (saved != kUnchanged) ids.saved = saved;

@@ -1,6 +1,7 @@
 // Resource usage, limits, and what programs say about their scheduling: it is kept, but all threads are
 // equal.
 
+#include "kernel/dev/clock.hpp"
 #include "kernel/proc/access.hpp"
 #include "kernel/proc/exit.hpp"
 #include "kernel/proc/fork.hpp"
@@ -226,6 +227,15 @@ Value sched_get_priority_max(std::uint32_t policy) {
 Value sched_get_priority_min(std::uint32_t policy) {
   if (is_real_time(policy)) return 1;
   return sched_get_priority_max(policy);
+}
+
+// A first-in-first-out thread has no slice, which 0 says; all others have the same.
+Value sched_rr_get_interval(std::int32_t id, UserPointer<abi::TimeSpec> interval) {
+  const std::uint64_t nanoseconds = TRY(with_thread(id, [](UserThread& thread) {
+    return Value(thread.scheduling.policy == kFirstInFirstOut ? 0 : scheduler::kSliceNanoseconds);
+  }));
+  TRY(interval.write(abi::to_time_spec(clock::from_nanoseconds(nanoseconds))));
+  return 0;
 }
 
 namespace {

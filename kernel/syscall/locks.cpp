@@ -8,8 +8,6 @@ namespace faultline::system_call {
 
 namespace {
 
-FileTable& files() { return *Process::current().files; }
-
 // struct flock (asm-generic/fcntl.h).
 struct UserLock {
   std::int16_t type;
@@ -41,12 +39,20 @@ Result<std::int64_t> base_of(OpenFile& file, std::int16_t whence) {
 }
 
 // A negative length names the bytes before the start.
-Result<FileLock> to_lock(OpenFile& file, const UserLock& user) {
+Result<FileLock> to_lock(OpenFile& file, const UserLock& user, RecordLockOwner owner) {
   std::int64_t start = 0, last = 0;
   if (__builtin_add_overflow(TRY(base_of(file, user.whence)), user.start, &start))
     return failure(KernelError::Overflow);
   if (start < 0) return failure(KernelError::InvalidArgument);
-  FileLock lock{.owner = &files(), .process = Process::current().id, .exclusive = user.type == kWrite};
+  FileLock lock{.exclusive = user.type == kWrite};
+  if (owner == RecordLockOwner::Process) {
+    lock.owner = Process::current().files.get();
+    lock.process = Process::current().id;
+  } else {
+    if (user.process != 0) return failure(KernelError::InvalidArgument);
+    lock.owner = &file;
+    lock.process = FileLock::kNoProcess;
+  }
   if (user.length > 0) {
     if (__builtin_add_overflow(start, user.length - 1, &last)) return failure(KernelError::Overflow);
     lock.end = static_cast<std::uint64_t>(last) + 1;
@@ -81,11 +87,11 @@ Value flock(int descriptor, std::uint32_t operation) {
   }
 }
 
-Value get_record_lock(OpenFile& file, Address argument) {
+Value get_record_lock(OpenFile& file, Address argument, RecordLockOwner owner) {
   const UserPointer<UserLock> place(argument);
   UserLock user = TRY(place.read());
   if (user.type != kRead && user.type != kWrite) return failure(KernelError::InvalidArgument);
-  const FileLock wanted = TRY(to_lock(file, user));
+  const FileLock wanted = TRY(to_lock(file, user, owner));
   const auto found = TRY(locks_of(file))->find_conflict(FileLocks::Kind::Range, wanted);
   if (found) {
     user = {.type = found->exclusive ? kWrite : kRead,
@@ -101,9 +107,10 @@ Value get_record_lock(OpenFile& file, Address argument) {
   return 0;
 }
 
-Value set_record_lock(int descriptor, const Ref<OpenFile>& file, Address argument, bool wait) {
+Value set_record_lock(int descriptor, const Ref<OpenFile>& file, Address argument, RecordLockOwner owner,
+                      bool wait) {
   const UserLock user = TRY(UserPointer<UserLock>(argument).read());
-  const FileLock lock = TRY(to_lock(*file, user));
+  const FileLock lock = TRY(to_lock(*file, user, owner));
   FileLocks& locks = *TRY(locks_of(*file));
   switch (user.type) {
     case kUnlock:
@@ -119,6 +126,7 @@ Value set_record_lock(int descriptor, const Ref<OpenFile>& file, Address argumen
       return failure(KernelError::InvalidArgument);
   }
   TRY(locks.take(FileLocks::Kind::Range, lock, wait ? FileLocks::Wait::Yes : FileLocks::Wait::No));
+  if (owner == RecordLockOwner::OpenFile) return 0;
   // Another thread may have closed the descriptor meanwhile, and given up all there was to be given up then.
   const Result<Ref<OpenFile>> now = open_file(descriptor);
   if (now && now->get() == file.get()) return 0;

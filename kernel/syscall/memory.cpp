@@ -2,6 +2,7 @@
 // translated.
 //
 // PROT_WRITE without PROT_READ gives both: Sv39 has no write-only pages, and Linux (since 6.1) does the same.
+// The area remembers what was asked.
 
 #include "kernel/fs/write_back.hpp"
 #include "kernel/mm/page_cache.hpp"
@@ -32,6 +33,10 @@ Permission permission_of(std::uint32_t protection) {
   const bool writable = (protection & kProtWrite) != 0;
   const bool readable = writable || (protection & kProtRead) != 0;
   return *Permission::from(readable, writable, (protection & kProtExecute) != 0);
+}
+
+WriteOnly write_only(std::uint32_t protection) {
+  return (protection & (kProtRead | kProtWrite)) == kProtWrite ? WriteOnly::Yes : WriteOnly::No;
 }
 
 // [start, start + size) in whole pages. `beyond` is the error for a range that leaves the user half.
@@ -77,8 +82,9 @@ Result<MappedFile> file_to_map(int descriptor, std::uint64_t size, std::uint32_t
   return mapped;
 }
 
-AreaFlags area_flags_of(std::uint32_t flags) {
+AreaFlags area_flags_of(std::uint32_t protection, std::uint32_t flags) {
   AreaFlags area;
+  if (write_only(protection) == WriteOnly::Yes) area = area.with(AreaFlag::WriteOnly);
   if ((flags & kMapLocked) != 0) area = area.with(AreaFlag::Locked);
   if ((flags & kMapNoReserve) != 0) area = area.with(AreaFlag::Unreserved);
   if ((flags & kMapGrowsDown) != 0) area = area.with(AreaFlag::GrowsDown);
@@ -199,7 +205,7 @@ Value mmap(Address hint, std::uint64_t size, std::uint32_t protection, std::uint
                            .may_write = mapped.may_write,
                            .sharing = type == kMapPrivate ? Sharing::Private : Sharing::Shared,
                            .empty_file = EmptyFile::Mapped,
-                           .area = area_flags_of(flags)};
+                           .area = area_flags_of(protection, flags)};
   const Va place = Va::from(page_floor(hint)).value_or(Va::checked(0));
   const VaRange range = TRY(
       mm().mmap(place, size, permission_of(protection), map_flags, mapped.file, mapped.memory ? 0 : offset));
@@ -220,7 +226,7 @@ Value mprotect(Address start, std::uint64_t size, std::uint32_t protection) {
   if ((protection & ~(kProtRead | kProtWrite | kProtExecute)) != 0)
     return failure(KernelError::InvalidArgument);
   const VaRange range = TRY(page_range(start, size, KernelError::NotMapped));
-  if (!range.empty()) TRY(mm().protect(range, permission_of(protection)));
+  if (!range.empty()) TRY(mm().protect(range, permission_of(protection), write_only(protection)));
   return 0;
 }
 

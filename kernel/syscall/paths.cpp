@@ -1,5 +1,6 @@
 // Names: directories, links, the working directory.
 
+#include "kernel/fs/file_lease.hpp"
 #include "kernel/fs/file_use.hpp"
 #include "kernel/syscall/system_calls.hpp"
 #include "kernel/syscall/user_path.hpp"
@@ -155,6 +156,7 @@ Value truncate(Address path, std::int64_t size) {
   const FileCredentials credentials = Process::current().credentials.effective();
   TRY(check_access(*file, access_mode::kWrite, credentials));
   const WriteAccess access = TRY(WriteAccess::to(*file));
+  TRY(break_leases(*file, true, true));
   TRY(check_new_size(*file, size));
   TRY(take_set_id_bits(*file, credentials));
   TRY(file->truncate(static_cast<std::uint64_t>(size)));

@@ -123,42 +123,6 @@ Value reboot(std::uint32_t magic1, std::uint32_t magic2, std::uint32_t command, 
   }
 }
 
-Value prctl(std::uint32_t option, std::uint64_t argument) {
-  enum : std::uint32_t {
-    kGetDumpable = 3,
-    kSetDumpable = 4,
-    kSetName = 15,
-    kGetName = 16,
-    kGetNoNewPrivileges = 39,
-  };
-  Thread& thread = Thread::current();
-  switch (option) {
-    case kSetName: {
-      char name[sizeof(thread.name)] = {};
-      const Result<std::size_t> length = copy_string_from_user(std::span(name), argument);
-      if (!length && length.error() != KernelError::NameTooLong) return failure(length.error());
-      name[sizeof(name) - 1] = '\0';
-      SpinGuard guard(process_lock);
-      std::memcpy(thread.name, name, sizeof(name));
-      if (thread.id == thread.process->id) std::memcpy(thread.process->name, name, sizeof(name));
-      return 0;
-    }
-    case kGetName:
-      TRY(copy_to_user(argument, std::as_bytes(std::span(thread.name))));
-      return 0;
-    case kGetDumpable:
-      return thread.process->dumpable ? 1 : 0;
-    case kSetDumpable:
-      if (argument > 1) return failure(KernelError::InvalidArgument);
-      thread.process->dumpable = argument == 1;
-      return 0;
-    case kGetNoNewPrivileges:
-      return 0;
-    default:
-      return failure(KernelError::InvalidArgument);
-  }
-}
-
 // Only the plain Linux personality exists.
 Value personality(std::uint32_t persona) {
   constexpr std::uint32_t kQuery = UINT32_MAX;

@@ -25,12 +25,13 @@ using Address = std::uint64_t;
 inline constexpr int kWorkingDirectory = -100;
 
 // files.cpp: descriptors and what goes through them
+/// O_NOATIME: reading without a trace is for the owner. Error: NotPermitted.
+Result<> check_flags(const OpenFile& file, std::uint32_t flags);
 Value openat(int directory, Address path, std::uint32_t flags, std::uint32_t permissions);
 Value close(int descriptor);
 Value close_range(std::uint32_t first, std::uint32_t last, std::uint32_t flags);
 Value dup(int descriptor);
 Value dup3(int from, int to, std::uint32_t flags);
-Value fcntl(int descriptor, std::uint32_t command, std::uint64_t argument);
 Value ioctl(int descriptor, std::uint32_t request, std::uint64_t argument);
 Value pipe2(UserPointer<int> descriptors, std::uint32_t flags);
 Value lseek(int descriptor, std::int64_t offset, std::uint32_t whence);
@@ -40,10 +41,15 @@ Value fsync(int descriptor);
 Value sync();
 Value fadvise64(int descriptor, std::int64_t offset, std::int64_t size, int advice);
 
+// fcntl.cpp
+Value fcntl(int descriptor, std::uint32_t command, std::uint64_t argument);
+
 // locks.cpp: advisory locks; the second and third serve fcntl
 Value flock(int descriptor, std::uint32_t operation);
-Value get_record_lock(OpenFile& file, Address lock);
-Value set_record_lock(int descriptor, const Ref<OpenFile>& file, Address lock, bool wait);
+enum class RecordLockOwner : std::uint8_t { Process, OpenFile };
+Value get_record_lock(OpenFile& file, Address lock, RecordLockOwner owner);
+Value set_record_lock(int descriptor, const Ref<OpenFile>& file, Address lock, RecordLockOwner owner,
+                      bool wait);
 
 // transfer.cpp: reading and writing
 Value read(int descriptor, Address buffer, std::uint64_t count);
@@ -151,6 +157,7 @@ Value sched_getparam(std::int32_t id, UserPointer<std::int32_t> parameter);
 Value sched_setparam(std::int32_t id, UserPointer<std::int32_t> parameter);
 Value sched_get_priority_max(std::uint32_t policy);
 Value sched_get_priority_min(std::uint32_t policy);
+Value sched_rr_get_interval(std::int32_t thread, UserPointer<abi::TimeSpec> interval);
 Value getpriority(std::int32_t which, std::int32_t id);
 Value setpriority(std::int32_t which, std::int32_t id, std::int32_t value);
 Value getcpu(UserPointer<std::uint32_t> cpu, UserPointer<std::uint32_t> node);
@@ -215,8 +222,11 @@ Value sethostname(Address name, std::uint64_t length);
 Value sysinfo(UserPointer<abi::SystemInformation> information);
 Value getrandom(Address buffer, std::uint64_t size, std::uint32_t flags);
 Value reboot(std::uint32_t magic1, std::uint32_t magic2, std::uint32_t command, Address argument);
-Value prctl(std::uint32_t option, std::uint64_t argument);
 Value personality(std::uint32_t persona);
 Value mount_not_permitted();
+
+// prctl.cpp
+Value prctl(std::uint32_t option, std::uint64_t argument, std::uint64_t third, std::uint64_t fourth,
+            std::uint64_t fifth);
 
 }  // namespace faultline::system_call

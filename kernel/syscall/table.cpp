@@ -132,6 +132,7 @@ constexpr NumberedCall kCalls[] = {
     entry<sc::sched_yield>(124),
     entry<sc::sched_get_priority_max>(125),
     entry<sc::sched_get_priority_min>(126),
+    entry<sc::sched_rr_get_interval>(127),
     entry<sc::kill>(129),
     entry<sc::tkill>(130),
     entry<sc::tgkill>(131),

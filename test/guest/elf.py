@@ -135,6 +135,16 @@ def test_hostile_executables(guest, pager):
     machine.poweroff()
 
 
+@parameters(pager=PAGERS)
+def test_too_large_for_memory(guest, pager):
+    """A program that needs more memory than the machine has: the shell says that, and not that there is no such program"""
+    variables = segment(flags=READ | WRITE, address=1 << 20, filesz=0, memsz=1 << 32)
+    machine = boot_with(guest, {"large": image(header(phnum=2), [segment(), variables])}, pager=pager)
+    output, status = machine.run("elf_large")
+    assert "elf_large: Cannot allocate memory" in output and status == 126, f"status {status}: {output}"
+    machine.poweroff()
+
+
 def test_random_damage(guest):
     """A good executable with random bytes of its headers changed never hangs or harms the kernel"""
     files = {}

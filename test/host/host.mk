@@ -99,8 +99,8 @@ $(HOST_BUILD)/mm_postcopy: $(HOST_MAIN_OBJECT) $(HOST_POSTCOPY_OBJECTS) $(HOST_M
 
 # The file system, portable too, on disks in memory that mke2fs makes and e2fsck judges.
 FS_PORTABLE_SRCS := $(sort $(wildcard kernel/fs/ext2_*.cpp kernel/fs/path*.cpp)) kernel/fs/buffer_cache.cpp \
-  kernel/fs/inode.cpp kernel/fs/file_lock.cpp kernel/fs/open.cpp kernel/fs/open_file.cpp kernel/fs/pipe_buffer.cpp \
-  kernel/dev/block_device.cpp kernel/dev/virtqueue.cpp
+  kernel/fs/inode.cpp kernel/fs/file_lease.cpp kernel/fs/file_lock.cpp kernel/fs/file_signals.cpp kernel/fs/open.cpp \
+  kernel/fs/open_file.cpp kernel/fs/pipe_buffer.cpp kernel/dev/block_device.cpp kernel/dev/virtqueue.cpp
 HOST_FS_OBJECTS := $(FS_PORTABLE_SRCS:%.cpp=$(HOST_BUILD)/%.o) \
   $(patsubst %.cpp,$(HOST_BUILD)/%.o,$(sort $(wildcard test/host/fs/*.cpp)))
 $(HOST_BUILD)/fs_test: $(HOST_MAIN_OBJECT) $(HOST_FS_OBJECTS) $(HOST_MACHINE_OBJECTS) $(HOST_CORE_OBJECTS)

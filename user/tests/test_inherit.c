@@ -1,6 +1,7 @@
 // What fork, vfork, clone and execve hand on and what they do not, and what wait tells of a child.
 #include <grp.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
@@ -155,22 +156,30 @@ TEST(fork_under_signals,
 
 static double seconds_of(struct timeval time) { return (double)time.tv_sec + (double)time.tv_usec / 1e6; }
 
+// The processor time of this process, or of its children.
+static double used(int who) {
+  struct rusage usage;
+  REQUIRE(getrusage(who, &usage) == 0);
+  return seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
+}
+
 static void compute_for(double seconds) {
-  struct rusage now;
   do {
     for (volatile int i = 0; i < 100000; i++) {
     }
-    REQUIRE(getrusage(RUSAGE_SELF, &now) == 0);
-  } while (seconds_of(now.ru_utime) + seconds_of(now.ru_stime) < seconds);
+  } while (used(RUSAGE_SELF) < seconds);
 }
 
 TEST(grandchildren,
      "the times of children count when they are waited for, with those of their own children") {
+  double* at_least = mmap(NULL, sizeof *at_least, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  REQUIRE(at_least != MAP_FAILED);
   pid_t child = tap_fork();
   if (child == 0) {
     pid_t grandchild = tap_fork();
     if (grandchild == 0) {
-      compute_for(0.2);
+      compute_for(0.1);
+      *at_least = used(RUSAGE_SELF);
       tap_exit();
     }
     tap_join(grandchild);
@@ -178,18 +187,24 @@ TEST(grandchildren,
   }
   siginfo_t info;
   REQUIRE(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT) == 0);
-  struct rusage usage;
-  REQUIRE(getrusage(RUSAGE_CHILDREN, &usage) == 0);
-  CHECK(seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime) < 0.1);
+  CHECK(used(RUSAGE_CHILDREN) == 0);
   tap_join(child);
-  REQUIRE(getrusage(RUSAGE_CHILDREN, &usage) == 0);
-  CHECK(seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime) >= 0.15);
+  CHECK(used(RUSAGE_CHILDREN) >= *at_least);
+}
+
+TEST(time_over_fork, "a child begins with no time used, of its own or of children") {
+  pid_t child = tap_fork();
+  if (child == 0) tap_exit();
+  tap_join(child);
+  compute_for(0.1);
+  double before = used(RUSAGE_SELF);
+  uint64_t forked = tap_nanoseconds();
   child = tap_fork();
   if (child == 0) {
-    REQUIRE(getrusage(RUSAGE_CHILDREN, &usage) == 0);
-    CHECK(seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime) == 0);
-    REQUIRE(getrusage(RUSAGE_SELF, &usage) == 0);
-    CHECK(seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime) < 0.15);
+    CHECK(used(RUSAGE_CHILDREN) == 0);
+    // It cannot have used more than has gone by, whatever else this machine does.
+    double own = used(RUSAGE_SELF), elapsed = (double)(tap_nanoseconds() - forked) / 1e9;
+    if (own > elapsed) FAIL("%f s are used, %f have gone by, %f the parent had used", own, elapsed, before);
     tap_exit();
   }
   tap_join(child);

@@ -107,6 +107,38 @@ TEST(unmap_splits, "munmap of the middle leaves both ends as they were and a hol
   for (int i = 0; i < 5; i++) CHECK_FAULT(access_read, area + i * page_size, SIGSEGV, SEGV_MAPERR);
 }
 
+// The rights that /proc/self/maps shows for the area that begins at an address.
+static void expect_rights(const char* start, const char* want) {
+  FILE* maps = fopen("/proc/self/maps", "r");
+  REQUIRE(maps);
+  char line[256], rights[8] = "-";
+  while (fgets(line, sizeof line, maps))
+    if (strtoul(line, NULL, 16) == (unsigned long)start) sscanf(line, "%*s %7s", rights);
+  fclose(maps);
+  if (strcmp(rights, want) != 0) FAIL("/proc/self/maps shows %s, expected %s", rights, want);
+}
+
+TEST(write_only, "memory that is to be written only can be read as well, but maps shows what was asked for") {
+  char* area = map_pages(3, PROT_WRITE, ANONYMOUS);
+  area[0] = 'w';
+  CHECK_EQ(area[0], 'w');
+  CHECK_EQ(area[page_size], 0);
+  expect_rights(area, "-w-p");
+  CHECK_OK(mprotect(area, page_size, PROT_READ | PROT_WRITE));
+  expect_rights(area, "rw-p");
+  expect_rights(area + page_size, "-w-p");
+  CHECK_OK(mprotect(area + page_size, page_size, PROT_READ));
+  expect_rights(area + page_size, "r--p");
+  CHECK_OK(mprotect(area + page_size, page_size, PROT_WRITE));
+  pid_t child = tap_fork();
+  if (child == 0) {
+    expect_rights(area + page_size, "-w-p");
+    tap_exit();
+  }
+  tap_join(child);
+  expect_rights(area, "rw-p");
+}
+
 TEST(protect_errors, "mprotect refuses an unaligned address and unknown bits, and a hole is ENOMEM") {
   char* area = map_letters(3);
   CHECK_ERR(mprotect(area + 1, page_size, PROT_READ), EINVAL);

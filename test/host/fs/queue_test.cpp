@@ -14,10 +14,14 @@ using namespace faultline::sim;
 
 TEST_SUITE_BEGIN("pipe buffer");
 
+constexpr std::size_t kCapacity = 16 * kPageSize;
+using Write = PipeBuffer::Write;
+
 TEST_CASE("bytes come out in the order they went in, whatever the sizes") {
   World world;
   {
     PipeBuffer pipe;
+    REQUIRE(pipe.set_capacity(kCapacity).has_value());
     std::deque<char> model;
     std::mt19937 random(1);
     unsigned char next = 0;
@@ -27,11 +31,16 @@ TEST_CASE("bytes come out in the order they went in, whatever the sizes") {
       if (random() % 2 == 0) {
         for (char& c : bytes) c = static_cast<char>(next++);
         KernelIoBuffer source(std::as_bytes(std::span(bytes)));
-        REQUIRE(pipe.fill(source).has_value());
-        CHECK(source.transferred() == std::min(size, kPipeCapacity - model.size()));
+        REQUIRE(pipe.fill(source, Write::Bytes).has_value());
         next = static_cast<unsigned char>(next - source.remaining());
         model.insert(model.end(), bytes.begin(),
                      bytes.begin() + static_cast<std::ptrdiff_t>(source.transferred()));
+        // The page read last may be in use in part; all others are full when there is no more room.
+        REQUIRE(model.size() <= kCapacity);
+        if (source.remaining() > 0) {
+          CHECK(!pipe.has_room(1, Write::Bytes));
+          CHECK(model.size() > kCapacity - kPageSize);
+        }
       } else {
         KernelIoBuffer target(std::as_writable_bytes(std::span(bytes)));
         REQUIRE(pipe.drain(target).has_value());
@@ -46,15 +55,58 @@ TEST_CASE("bytes come out in the order they went in, whatever the sizes") {
   CHECK(world.frames_used() == 0);
 }
 
+TEST_CASE("packets are read one by one, also when the pipe grows and shrinks meanwhile") {
+  World world;
+  {
+    PipeBuffer pipe;
+    REQUIRE(pipe.set_capacity(kCapacity).has_value());
+    std::deque<std::string> model;
+    std::mt19937 random(1);
+    for (int i = 0; i < 20'000; ++i) {
+      std::string bytes(1 + random() % (i % 3 == 0 ? kPageSize : 100), static_cast<char>('a' + i % 26));
+      switch (random() % 5) {
+        case 0:
+        case 1: {
+          KernelIoBuffer source(std::as_bytes(std::span(bytes)));
+          REQUIRE(pipe.fill(source, Write::Packets).has_value());
+          CHECK((source.remaining() == 0) == (model.size() < pipe.capacity() / kPageSize));
+          if (source.remaining() == 0) model.push_back(bytes);
+          break;
+        }
+        case 2:
+        case 3: {
+          KernelIoBuffer target(std::as_writable_bytes(std::span(bytes)));
+          REQUIRE(pipe.drain(target).has_value());
+          bytes.resize(target.transferred());
+          REQUIRE(pipe.empty() == (model.size() <= 1));
+          if (model.empty()) break;
+          CHECK(bytes == model.front().substr(0, bytes.size()));
+          model.pop_front();
+          break;
+        }
+        default: {
+          const std::size_t pages = std::size_t{1} << random() % 5;
+          CHECK(pipe.set_capacity(pages * kPageSize).has_value() == (model.size() <= pages));
+        }
+      }
+      std::size_t size = 0;
+      for (const std::string& packet : model) size += packet.size();
+      REQUIRE(pipe.size() == size);
+    }
+  }
+  CHECK(world.frames_used() == 0);
+}
+
 TEST_CASE("a pipe without memory keeps what it has") {
   World world;
   PipeBuffer pipe;
+  REQUIRE(pipe.set_capacity(kCapacity).has_value());
   const std::string bytes(10'000, 'b');
   world.machine.fail_allocation(2);
   KernelIoBuffer source(std::as_bytes(std::span(bytes)));
-  CHECK(error_of(pipe.fill(source)) == KernelError::OutOfMemory);
+  CHECK(error_of(pipe.fill(source, Write::Bytes)) == KernelError::OutOfMemory);
   CHECK(pipe.size() == 4096);
-  REQUIRE(pipe.fill(source).has_value());
+  REQUIRE(pipe.fill(source, Write::Bytes).has_value());
   CHECK(pipe.size() == bytes.size());
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "kernel/dev/clock.hpp"
 #include "kernel/dev/console.hpp"
 #include "kernel/fs/devfs.hpp"
 #include "kernel/fs/pipe.hpp"
@@ -34,8 +35,11 @@ void Mutex::unlock() {
   platform::wake_waiters(word_);
 }
 
-// Nobody waits for a lock here.
+// Nobody waits for a lock or a lease here.
 Result<> WaitQueue::sleep_interruptible(SpinGuard&) { return failure(KernelError::Interrupted); }
+Result<> WaitQueue::sleep_interruptible_until(SpinGuard&, Ticks) { return failure(KernelError::Interrupted); }
+Ticks clock::now() { return Ticks(); }
+Ticks clock::from_nanoseconds(std::uint64_t nanoseconds) { return Ticks(nanoseconds); }
 unsigned WaitQueue::wake_all() { return 0; }
 
 namespace {
