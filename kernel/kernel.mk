@@ -56,9 +56,9 @@ include_standard_kernel = -include $(KERNEL_STANDARD)
 # It defines what these headers declare.
 $(BUILD)/%/riscv/compiler_support.o: include_standard_kernel :=
 
-# There is a kernel for each pager, one with all of them, and one of each that checks its locks. What a kernel has to itself is in a
-# folder of its name; what kernels share is in $(BUILD)/kernel or, with checks, $(BUILD)/kernel-checked. $(1):
-# the kernel's name.
+# There is a kernel for each pager, one with all of them, and one of each that checks its locks. What a kernel
+# has to itself is in a folder of its name; what kernels share is in $(BUILD)/kernel or, with checks,
+# $(BUILD)/kernel-checked. $(1) is the kernel's name here.
 KERNEL_NAMES := $(PAGERS) any
 KERNEL_NAMES += $(KERNEL_NAMES:%=%-checked)
 shared_folder = $(BUILD)/kernel$(if $(filter %-checked,$(1)),-checked)
@@ -67,8 +67,8 @@ kernel_objects = $(patsubst %.S,$(shared_folder)/%.S.o,$(COMMON_SRCS:%.cpp=$(sha
 KERNEL_OBJECTS := $(sort $(foreach name,$(KERNEL_NAMES),$(call kernel_objects,$(name))))
 
 CHECK_FLAGS := -DFAULTLINE_CHECK_LOCK_RANKS
-own_flags = -DFAULTLINE_PAGER=$(call pager_class,$(1:%-checked=%)) $(if $(filter \
-  %-checked,$(1)),$(CHECK_FLAGS))
+own_flags = -DFAULTLINE_PAGER=$(call pager_class,$(1:%-checked=%)) \
+  $(if $(filter %-checked,$(1)),$(CHECK_FLAGS))
 
 define compile
 	@echo "  CXX  $<"
@@ -106,8 +106,8 @@ $(BUILD)/kernel-%/objects: FORCE
 symbols = $(Q)$(PYTHON) kernel/symbols.py --nm $(TOOLPREFIX)nm
 link = $(Q)$(CROSS_CXX) $(KERNEL_LDFLAGS) $(filter %.o,$^)
 own = $(@D)/kernel-$*
-$(BUILD)/kernel-%.elf: $$(call kernel_objects,$$*) $(BUILD)/kernel-%/objects kernel/kernel.ld \
-  kernel/symbols.py
+$(BUILD)/kernel-%.elf: $$(call kernel_objects,$$*) $(BUILD)/kernel-%/objects \
+  kernel/kernel.ld kernel/symbols.py
 	@echo "  LD   $@"
 	$(symbols) /dev/null > $(own)/symbols0.S
 	$(Q)$(CROSS_CC) $(KERNEL_ASFLAGS) -c $(own)/symbols0.S -o $(own)/symbols0.o

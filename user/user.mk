@@ -67,7 +67,7 @@ $(BUILD)/user/bin/%: $(BUILD)/user/debug/%
 	@mkdir -p $(@D)
 	$(Q)$(TOOLPREFIX)strip -o $@ $<
 
-.SECONDARY: $(USER_NAMES:%=$(BUILD)/user/debug/%) $(USER_OBJECTS)
+.SECONDARY: $(USER_NAMES:%=$(BUILD)/user/debug/%) $(USER_OBJECTS) $(USER_SHELL_OBJECTS)
 
 # The shell and the tools for the machine this runs on, where test/user tries them without a kernel.
 USER_HOST_SOURCES := $(filter user/bin/% user/demo/%,$(USER_C_SOURCES))
