@@ -153,8 +153,12 @@ def areas(process):
     space = pointed_to(process["memory"])
     if not space:
         return
+    pager = space["mm_"]["pager_"]
+    if pager.type.fields()[-1].name == "policy_":
+        # AnyPager: whichever policy the variant holds, it begins with its AreaPager.
+        pager = pager["policy_"].address.cast(kernel_type("AreaPager")).dereference()
     pending = []
-    node = space["mm_"]["pager_"]["areas_"]["root_"]
+    node = pager["areas_"]["root_"]
     while pending or node:
         while node:
             pending.append(node)
