@@ -23,12 +23,15 @@
 #? WERROR=1          0: a warning of the compiler does not stop the build
 #? V=1               show commands
 #?
-#? The disk, BUILD/disk.img, keeps what the guest wrote until a program or EXTRA changes; then it is made anew.
+#? The disk, BUILD/disk.img, keeps what the guest wrote until a program or EXTRA changes; then it is made
+#? anew.
 #
-# The default goal is `all`, not `help`: a plain `make` in an editor or a shell should compile and show errors.
+# The default goal is `all`, not `help`: a plain `make` in an editor or a shell should compile and show
+# errors.
 
 # What PAGER may be: kernel/mm/pagers.hpp lists the classes. Here as lazy=LazyPager and so on.
-PAGERS_AND_CLASSES := $(shell grep -oE 'ROW\([A-Z][A-Za-z]*\)' kernel/mm/pagers.hpp | sed 's/ROW(\(\(.*\)Pager\))/\L\2\E=\1/')
+PAGERS_AND_CLASSES := $(shell grep -oE 'ROW\([A-Z][A-Za-z]*\)' kernel/mm/pagers.hpp | \
+  sed 's/ROW(\(\(.*\)Pager\))/\L\2\E=\1/')
 PAGERS := $(foreach pair,$(PAGERS_AND_CLASSES),$(firstword $(subst =, ,$(pair))))
 # `any` is a kernel with all of them.
 pager_class = $(patsubst $(1)=%,%,$(filter $(1)=%,$(PAGERS_AND_CLASSES) any=AnyPager))
@@ -49,8 +52,8 @@ space := $(empty) $(empty)
 WARNINGS_ARE_ERRORS := $(if $(filter-out 0,$(WERROR)),-Werror)
 Q := $(if $(filter-out 0,$(V)),,@)
 
-# As many jobs at once as the machine has processors; a -j on the command line takes precedence. Makes below this one
-# share its jobs.
+# As many jobs at once as the machine has processors; a -j on the command line takes precedence. Makes below
+# this one share its jobs.
 ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 1)
 endif
@@ -65,7 +68,8 @@ include kernel/tools.mk
 
 # `make deps`: install what is missing, and nothing when nothing is.
 
-# What the goals beside `deps` need; what only tests and checks need never keeps a kernel from being built and booted.
+# What the goals beside `deps` need; what only tests and checks need never keeps a kernel from being built and
+# booted.
 BUILD_PACKAGES := g++-riscv64-linux-gnu libc6-dev-riscv64-cross qemu-system-misc opensbi e2fsprogs python3
 TEST_PACKAGES := g++ qemu-user gdb-multiarch device-tree-compiler doctest-dev
 CHECK_PACKAGES := libbenchmark-dev debootstrap clang-N libclang-rt-N-dev clang-format-N clang-tidy-N
@@ -79,7 +83,8 @@ NEEDED_PACKAGES := $(BUILD_PACKAGES) $(if $(call beside,$(goals_that_test)),$(TE
 # Beside another goal, and beside none, `deps` installs everything.
 other_goals_beside := $(filter-out $(goals_that_build) $(goals_that_test) gdb bench-host grade-on,$(or \
   $(filter-out deps clean,$(MAKECMDGOALS)),everything))
-WANTED_PACKAGES := $(if $(other_goals_beside),$(filter-out $(NEEDED_PACKAGES),$(TEST_PACKAGES) $(CHECK_PACKAGES)))
+WANTED_PACKAGES := $(if $(other_goals_beside),\
+  $(filter-out $(NEEDED_PACKAGES),$(TEST_PACKAGES) $(CHECK_PACKAGES)))
 
 .PHONY: deps
 deps:
@@ -89,9 +94,9 @@ deps:
 clean:
 	$(Q)rm -rf $(BUILD) compile_commands.json
 
-# A fresh machine has make and git only, so `make deps qemu` cannot look for a compiler before `deps` has run, and
-# `make -j clean all` must not build while it removes. With other goals beside these two, this make runs them and
-# hands the rest to a second one, which then finds the tools.
+# A fresh machine has make and git only, so `make deps qemu` cannot look for a compiler before `deps` has run,
+# and `make -j clean all` must not build while it removes. With other goals beside these two, this make runs
+# them and hands the rest to a second one, which then finds the tools.
 first_goals := $(filter deps clean,$(MAKECMDGOALS))
 other_goals := $(filter-out deps clean,$(MAKECMDGOALS))
 ifneq ($(and $(first_goals),$(other_goals)),)
@@ -116,25 +121,25 @@ define remember
 @printf '%s\n' '$($(1))' | cmp -s - $@ || printf '%s\n' '$($(1))' > $@
 endef
 
-# $(call precompiled_header,COPY,HEADER,COMPILER AND FLAGS,PREREQUISITES): HEADER, compiled. GCC takes COPY.gch in place of
-# COPY, which sources get by -include.
-define precompiled_header
-$(1): $(2)
-	@mkdir -p $$(@D)
-	$$(Q)cp $$< $$@
-$(1).gch: $(1) $(4)
-	@echo "  CXX  $(2)"
-	$$(Q)$(3) -x c++-header $$< -o $$@
--include $(1).d
+# $(call precompile,COMPILER AND FLAGS): recipe of X.gch, the compiled form of the header X. GCC takes it in
+# the place of X, which sources get by -include; so X is a copy, beside which the compiled one may stand.
+define copy
+@mkdir -p $(@D)
+$(Q)cp $< $@
+endef
+define precompile
+@echo "  CXX  $<"
+$(Q)$(1) -x c++-header $< -o $@
 endef
 
-# What a goal needs in the end is looked for before it begins: nobody builds for minutes to hear of an old emulator.
+# What a goal needs in the end is looked for before it begins: nobody builds for minutes to hear of an old
+# emulator.
 goals_that_boot := qemu qemu-gdb grade soak bench compare
 goals_that_cross := all kernel image user $(goals_that_boot)
 goals_on_this_machine := test grade bench-host
 asked = $(filter $(1),$(or $(MAKECMDGOALS),$(.DEFAULT_GOAL)))
-looked_for := $(if $(call asked,$(goals_that_cross)),$(CROSS_CXX)) $(if $(call asked,$(goals_that_boot)),$(QEMU)) \
-  $(if $(call asked,$(goals_on_this_machine)),$(HOSTCXX))
+looked_for := $(if $(call asked,$(goals_that_cross)),$(CROSS_CXX)) \
+  $(if $(call asked,$(goals_that_boot)),$(QEMU)) $(if $(call asked,$(goals_on_this_machine)),$(HOSTCXX))
 
 .PHONY: all
 all: kernel image
@@ -147,10 +152,10 @@ include mkfs/mkfs.mk
 -include test/host/host.mk
 include test/test.mk
 
-# The emulated machine. The device tree tells the kernel all of it; aclint=on adds the registers with which one
-# hart interrupts another without a firmware call.
-QEMUFLAGS = -M virt,aclint=on -cpu rv64 -smp $(CPUS) -m $(MEM) -nographic -nic none -bios $(BIOS) -kernel $(KERNEL_ELF) \
-  -global virtio-mmio.force-legacy=false \
+# The emulated machine. The device tree tells the kernel all of it; aclint=on adds the registers with which
+# one hart interrupts another without a firmware call.
+QEMUFLAGS = -M virt,aclint=on -cpu rv64 -smp $(CPUS) -m $(MEM) -nographic -nic none -bios $(BIOS) \
+  -kernel $(KERNEL_ELF) -global virtio-mmio.force-legacy=false \
   -drive file=$(DISK_IMAGE),if=none,format=raw,id=disk -device virtio-blk-device,drive=disk \
   -device virtio-rng-device $(QEMUEXTRA)
 

@@ -1,13 +1,14 @@
-# The tools: which are found, and how old they may be. The variables are expanded in recipes, so a missing tool stops only
-# the goals that use it.
+# The tools: which are found, and how old they may be. The variables are expanded in recipes, so a missing
+# tool stops only the goals that use it.
 
-# GCC 12 is the first with <expected>; QEMU 7.2 and clang 17 are the oldest that were tried. Debian 12's default clang, 14,
-# cannot read GCC 12's <expected>: it lacks conditionally trivial destructors.
+# GCC 12 is the first with <expected>; QEMU 7.2 and clang 17 are the oldest that were tried. Debian 12's
+# default clang, 14, cannot read GCC 12's <expected>: it lacks conditionally trivial destructors.
 OLDEST_GCC := 12
 OLDEST_QEMU := 7.2
 OLDEST_CLANG := 17
 
-# $(call once,VARIABLE,VALUE): as the value of VARIABLE; its first use replaces the variable by what it came to.
+# $(call once,VARIABLE,VALUE): as the value of VARIABLE; its first use replaces the variable by what it came
+# to.
 once = $(eval $(1) := $(2))$($(1))
 
 # $(call need,TOOL): its name if it is installed, else one line that says what to do.
@@ -33,7 +34,8 @@ newest_first = $(shell printf '%s\n' $(foreach t,$(call installed,$(1)),$(call v
 # $(call new_enough,TOOLS,OLDEST): the first of them that is; empty if there is none.
 new_enough = $(firstword $(foreach t,$(1),$(if $(call at_least,$(2),$(call version,$(t))),$(t))))
 
-# $(call choose,INSTALLED,TOOL,OLDEST): the first of them that is new enough; if none is, one line that says why.
+# $(call choose,INSTALLED,TOOL,OLDEST): the first of them that is new enough; if none is, one line that says
+# why.
 choose = $(or $(call new_enough,$(1),$(3)),$(error $(if $(strip $(1)),$(firstword $(1)) is version \
   $(call version,$(firstword $(1))) and too old: $(3) or later is needed,$(2) not found; run `make deps`)))
 default = $(call choose,$(call installed,$(1)),$(1),$(2))
@@ -43,7 +45,8 @@ newest = $(call choose,$(call newest_first,$(1)),$(1),$(2))
 ifndef TOOLPREFIX
 prefixes := riscv64-linux-gnu- riscv64-unknown-linux-gnu-
 TOOLPREFIX = $(call once,TOOLPREFIX,$(or \
-  $(firstword $(foreach p,$(prefixes),$(if $(call new_enough,$(call installed,$(p)g++),$(OLDEST_GCC)),$(p)))),\
+  $(firstword $(foreach p,$(prefixes),\
+    $(if $(call new_enough,$(call installed,$(p)g++),$(OLDEST_GCC)),$(p)))),\
   $(firstword $(foreach p,$(prefixes),$(if $(strip $(call installed,$(p)g++)),$(p)))),\
   $(firstword $(prefixes))))
 endif

@@ -1,4 +1,5 @@
-# The disk: FS_IMAGE is what the build makes and nothing writes to; DISK_IMAGE is the copy that `make qemu` runs on.
+# The disk: FS_IMAGE is what the build makes and nothing writes to; DISK_IMAGE is the copy that `make qemu`
+# runs on.
 
 FS_IMAGE ?= $(BUILD)/fs.img
 DISK_IMAGE ?= $(BUILD)/disk.img

@@ -47,20 +47,18 @@ $(BUILD)/user/obj/%.o: user/%.c user/user.mk
 $(BUILD)/user/obj/%.o: user/%.cpp user/user.mk
 	@mkdir -p $(@D)
 	@echo "  CXX  $<"
-	$(Q)$(CROSS_CXX) $(USER_CXXFLAGS) $(if $(filter user/bin/%,$<),$(USER_BIN_CXXFLAGS)) $(USER_TARGET_FLAGS) \
-	  -MMD -MP -c $< -o $@
+	$(Q)$(CROSS_CXX) $(USER_CXXFLAGS) $(if $(filter user/bin/%,$<),$(USER_BIN_CXXFLAGS)) \
+	  $(USER_TARGET_FLAGS) -MMD -MP -c $< -o $@
 
-# user_program NAME, OBJECTS, COMPILER: links the debug copy of one program.
-define user_program
-$(BUILD)/user/debug/$(1): $(2)
-	@mkdir -p $$(@D)
-	$$(Q)$(3) $$(USER_LDFLAGS) $$^ -o $$@
-endef
-$(foreach s,$(USER_C_SOURCES),$(eval \
-  $(call user_program,$(basename $(notdir $(s))),$(s:user/%.c=$(BUILD)/user/obj/%.o),$$(CROSS_CC))))
-$(foreach s,$(USER_CXX_SOURCES),$(eval \
-  $(call user_program,$(basename $(notdir $(s))),$(s:user/%.cpp=$(BUILD)/user/obj/%.o),$$(CROSS_CXX))))
-$(eval $(call user_program,sh,$(USER_SHELL_OBJECTS),$$(CROSS_CXX)))
+# $(1): a program's name. Its objects are the one of its name, in whichever folder, or all of the shell's.
+USER_OBJECTS := $(patsubst user/%,$(BUILD)/user/obj/%.o,$(basename $(USER_C_SOURCES) $(USER_CXX_SOURCES)))
+user_objects = $(if $(filter sh,$(1)),$(USER_SHELL_OBJECTS),$(filter %/$(1).o,$(USER_OBJECTS)))
+user_linker = $(if $(filter sh $(basename $(notdir $(USER_CXX_SOURCES))),$(1)),$(CROSS_CXX),$(CROSS_CC))
+
+.SECONDEXPANSION:
+$(BUILD)/user/debug/%: $$(call user_objects,$$*)
+	@mkdir -p $(@D)
+	$(Q)$(call user_linker,$*) $(USER_LDFLAGS) $^ -o $@
 
 $(BUILD)/user/debug/[: $(BUILD)/user/debug/test
 	$(Q)cp $< $@
@@ -69,11 +67,12 @@ $(BUILD)/user/bin/%: $(BUILD)/user/debug/%
 	@mkdir -p $(@D)
 	$(Q)$(TOOLPREFIX)strip -o $@ $<
 
-.SECONDARY: $(USER_NAMES:%=$(BUILD)/user/debug/%)
+.SECONDARY: $(USER_NAMES:%=$(BUILD)/user/debug/%) $(USER_OBJECTS) $(USER_SHELL_OBJECTS)
 
 # The shell and the tools for the machine this runs on, where test/user tries them without a kernel.
 USER_HOST_SOURCES := $(filter user/bin/% user/demo/%,$(USER_C_SOURCES))
-USER_HOST_PROGRAMS := $(patsubst %.c,$(BUILD)/user/host/%,$(notdir $(USER_HOST_SOURCES))) $(BUILD)/user/host/sh
+USER_HOST_PROGRAMS := $(patsubst %.c,$(BUILD)/user/host/%,$(notdir $(USER_HOST_SOURCES))) \
+  $(BUILD)/user/host/sh
 USER_HOST_SHELL_OBJECTS := $(USER_SHELL_SOURCES:user/%.cpp=$(BUILD)/user/host/obj/%.o)
 USER_SANITIZED_SHELL_OBJECTS := $(USER_SHELL_SOURCES:user/%.cpp=$(BUILD)/user/host-sanitized/obj/%.o)
 USER_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -81,13 +80,15 @@ USER_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omi
 user-host: $(USER_HOST_PROGRAMS)
 user-host-sanitized: $(BUILD)/user/host-sanitized/sh
 
-define user_host_program
-$(BUILD)/user/host/$(basename $(notdir $(1))): $(1) user/user.mk
-	@mkdir -p $$(@D)/obj
-	@echo "  CC  $$< (host)"
-	$$(Q)$$(USER_HOST_CC) $$(USER_CFLAGS) $$(USER_COMMON_FLAGS) -MMD -MP -MF $$(@D)/obj/$$(@F).d $$< -o $$@
+define compile_for_host
+	@mkdir -p $(@D)/obj
+	@echo "  CC  $< (host)"
+	$(Q)$(USER_HOST_CC) $(USER_CFLAGS) $(USER_COMMON_FLAGS) -MMD -MP -MF $(@D)/obj/$(@F).d $< -o $@
 endef
-$(foreach s,$(USER_HOST_SOURCES),$(eval $(call user_host_program,$(s))))
+$(BUILD)/user/host/%: user/bin/%.c user/user.mk
+	$(compile_for_host)
+$(BUILD)/user/host/%: user/demo/%.c user/user.mk
+	$(compile_for_host)
 
 $(BUILD)/user/host/obj/%.o: user/%.cpp user/user.mk
 	@mkdir -p $(@D)
@@ -100,7 +101,8 @@ $(BUILD)/user/host/sh: $(USER_HOST_SHELL_OBJECTS)
 $(BUILD)/user/host-sanitized/obj/%.o: user/%.cpp user/user.mk
 	@mkdir -p $(@D)
 	@echo "  CXX  $< (host, sanitized)"
-	$(Q)$(USER_HOST_CXX) $(USER_CXXFLAGS) $(USER_BIN_CXXFLAGS) $(USER_COMMON_FLAGS) -O0 $(USER_SANITIZE) -MMD -MP -c $< -o $@
+	$(Q)$(USER_HOST_CXX) $(USER_CXXFLAGS) $(USER_BIN_CXXFLAGS) $(USER_COMMON_FLAGS) -O0 $(USER_SANITIZE) \
+	  -MMD -MP -c $< -o $@
 
 $(BUILD)/user/host-sanitized/sh: $(USER_SANITIZED_SHELL_OBJECTS)
 	$(Q)$(USER_HOST_CXX) $(USER_SANITIZE) $^ -o $@

@@ -15,7 +15,6 @@ namespace faultline {
 
 namespace {
 
-constexpr std::uint64_t kNanoseconds = 1'000'000'000;
 std::uint64_t frequency = 1;
 std::uint64_t epoch_offset = 0;  // nanoseconds since the epoch at tick 0
 std::optional<PaRange> board_clock;
@@ -117,17 +116,18 @@ Ticks now() { return Ticks(csr::read_time()); }
 std::uint64_t ticks_per_second() { return frequency; }
 
 Ticks from_nanoseconds(std::uint64_t nanoseconds) {
-  const std::uint64_t seconds = nanoseconds / kNanoseconds;
-  const std::uint64_t rest = nanoseconds % kNanoseconds * frequency;  // frequency ≤ 10^9, so this fits
+  const std::uint64_t seconds = nanoseconds / kNanosecondsPerSecond;
+  const std::uint64_t rest =
+      nanoseconds % kNanosecondsPerSecond * frequency;  // frequency ≤ 10^9, so this fits
   if (seconds > (UINT64_MAX - frequency) / frequency) return Ticks::forever();
-  return Ticks(seconds * frequency + (rest + kNanoseconds - 1) / kNanoseconds);
+  return Ticks(seconds * frequency + (rest + kNanosecondsPerSecond - 1) / kNanosecondsPerSecond);
 }
 
 std::uint64_t to_nanoseconds(Ticks ticks) {
   const std::uint64_t seconds = ticks.count() / frequency;
-  const std::uint64_t rest = ticks.count() % frequency * kNanoseconds / frequency;
-  if (seconds > (UINT64_MAX - rest) / kNanoseconds) return UINT64_MAX;
-  return seconds * kNanoseconds + rest;
+  const std::uint64_t rest = ticks.count() % frequency * kNanosecondsPerSecond / frequency;
+  if (seconds > (UINT64_MAX - rest) / kNanosecondsPerSecond) return UINT64_MAX;
+  return seconds * kNanosecondsPerSecond + rest;
 }
 
 std::uint64_t board_nanoseconds() {

@@ -25,11 +25,11 @@ constexpr std::size_t kMostBlockBytes = 4096;
 constexpr std::uint64_t kDefaultTimeoutSeconds = 30;
 
 std::uint64_t timeout_from(const Machine& machine) {
-  constexpr std::uint64_t kShortest = 1, kLongest = 3600, kNanoseconds = 1'000'000'000;
+  constexpr std::uint64_t kShortest = 1, kLongest = 3600;
   std::uint64_t seconds = kDefaultTimeoutSeconds;
   if (const auto text = machine.boot_argument("disk-timeout"))
     seconds = parse_decimal<std::uint64_t>(*text).value_or(kDefaultTimeoutSeconds);
-  return std::clamp(seconds, kShortest, kLongest) * kNanoseconds;
+  return std::clamp(seconds, kShortest, kLongest) * kNanosecondsPerSecond;
 }
 
 }  // namespace

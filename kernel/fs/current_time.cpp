@@ -6,7 +6,6 @@
 namespace faultline {
 
 Timestamp current_time() noexcept {
-  constexpr std::uint64_t kNanosecondsPerSecond = 1'000'000'000;
   const std::uint64_t now = clock::nanoseconds_since_epoch();
   return {static_cast<std::int64_t>(now / kNanosecondsPerSecond),
           static_cast<std::uint32_t>(now % kNanosecondsPerSecond)};

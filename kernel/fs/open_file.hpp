@@ -90,9 +90,9 @@ class OpenFile : public RefCounted {
   /// Frames that nothing but its descriptors keeps in use. May sleep.
   virtual std::size_t held_frames() { return 0; }
 
-  /// True when the file has a position: reads and writes may happen at offsets.
   /// True for a device that mmap treats as memory without a file (/dev/zero).
   virtual bool maps_as_memory() const { return false; }
+  /// True when the file has a position: reads and writes may happen at offsets.
   virtual bool seekable() const;
 
  protected:

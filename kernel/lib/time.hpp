@@ -6,6 +6,11 @@
 
 namespace faultline {
 
+inline constexpr std::int64_t kNanosecondsPerSecond = 1'000'000'000;
+
+/// Programs count processor time in 1/100 s.
+inline constexpr std::uint64_t kUserTicksPerSecond = 100;
+
 /// A moment since power-on, or a duration. Arithmetic saturates, so a hostile timeout never wraps into the
 /// past.
 class Ticks {

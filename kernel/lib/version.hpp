@@ -5,7 +5,6 @@
 
 namespace faultline {
 
-inline constexpr std::string_view kKernelVersion = "0.1";
 /// The Linux release whose system calls programs may expect.
 inline constexpr std::string_view kCompatibleRelease = "6.1.0-faultline";
 inline constexpr std::string_view kVersionText = "Faultline 0.1";

@@ -37,7 +37,7 @@ constexpr std::optional<std::uint64_t> page_ceiling(std::uint64_t value) {
 }
 
 namespace detail {
-/// What the three address types share. `Limit` is one past the greatest legal value (0: checked by Derived).
+/// What the three address types share. `First` and `Last` are the least and the greatest legal value.
 template <class Derived, std::uint64_t First, std::uint64_t Last>
 class Address {
  public:

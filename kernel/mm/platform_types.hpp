@@ -38,12 +38,12 @@ class HartSet {
   std::uint64_t bits_ = 0;
 };
 
-/// Address-space identifier as it stands in satp. 0 is the kernel's own table and never given to a user
-/// space.
+/// Address-space identifier as it stands in satp. 0 is the kernel's own table. A user space has it only where
+/// the machine has too few identifiers to tell spaces apart (asid.hpp).
 enum class Asid : std::uint16_t {};
 
-/// What a fence covers: one address space, and in it a page range or everything. `tables_changed` asks that
-/// cached non-leaf entries go as well (an sfence.vma by address need not drop those; privileged
+/// What a fence covers: one address space, and in it a page range or everything. Where a table was taken
+/// away, only everything will do: an sfence.vma by address need not drop cached non-leaf entries (privileged
 /// architecture, 4.2.1).
 struct FenceScope {
   Asid asid;
@@ -53,8 +53,11 @@ struct FenceScope {
 /// Bookkeeping of one 4 KiB frame; 16 bytes. Lives outside the frame, so that it survives junk-filling.
 struct FrameInfo {
   std::atomic<std::uint32_t> references = 0;  // owners: Frame handles, PTEs, page-cache entries
-  std::atomic<std::uint32_t> table_lock = 0;  // last-level page tables: the lock that covers their entries
-  std::atomic<std::uint64_t> tag = 0;  // owner's use: valid-entry count of a table, state of a cached page
+  // The rest is for the frame's one use: of a page table, the lock that covers its entries and how many of
+  // them are not empty; of a slab, its free objects and its neighbours; of a free block, its order and its
+  // neighbours.
+  std::atomic<std::uint32_t> table_lock = 0;
+  std::atomic<std::uint64_t> tag = 0;
 };
 static_assert(sizeof(FrameInfo) == 16);
 

@@ -79,8 +79,6 @@ class Pte {
   /// A leaf or retained entry: one that stands for a page.
   constexpr bool has_page() const { return is_leaf() || is_retained(); }
 
-  constexpr bool is_user() const { return (raw_ & kUser) != 0; }
-  constexpr bool is_accessed() const { return (raw_ & kAccessed) != 0; }
   constexpr bool is_dirty() const { return (raw_ & kDirty) != 0; }
   constexpr bool is_counted() const { return (raw_ & kUncounted) == 0; }
   constexpr bool is_shared_mapping() const { return (raw_ & kSharedMapping) != 0; }

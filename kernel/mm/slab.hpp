@@ -4,8 +4,8 @@
 // Size classes from 16 to 2048 bytes; an object larger than that is a block of frames. A slab is one frame of
 // equal objects. Its bookkeeping stands in the frame's FrameInfo (table_lock: first free object and objects
 // in use; tag: links to other slabs with room), so that objects are packed from the frame's first byte and
-// aligned by their size. In front of the slabs each hart has a small magazine for each class, without a lock.
-// A slab whose last object is freed goes back.
+// aligned by their size. In front of the slabs each hart has a small magazine for each class, whose lock no
+// other hart takes but in trim(). A slab whose last object is freed goes back.
 
 #include <array>
 #include <atomic>

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "kernel/mm/page_cache.hpp"
+#include "kernel/proc/resource_limits.hpp"
 #include "kernel/riscv/memory.hpp"
 
 namespace faultline {
@@ -30,11 +31,11 @@ Result<> create_signal_return_page() {
 }
 
 MemoryLimits initial_memory_limits() {
-  constexpr std::uint64_t kLockedBytes = 8 << 20, kAreas = 65530;  // Linux's defaults
+  constexpr std::uint64_t kAreas = 65530;  // Linux's default
   // Who asks at once for more than the machine has would be killed for it later: Linux's overcommit
   // heuristic.
   return {.stack = kUserStackBytes,
-          .locked = kLockedBytes,
+          .locked = ResourceLimits::kLockedBytes,
           .areas = kAreas,
           .commitment = memory::total_frames() * kPageSize};
 }

@@ -219,7 +219,6 @@ Result<ProcessId> clone(const CloneRequest& request) {
 }
 
 std::uint64_t processes_created() { return created.load(std::memory_order_relaxed); }
-unsigned user_thread_count() { return thread_count; }
 Result<> count_first_thread() {
   TRY(ThreadPlace::take()).keep();
   return {};

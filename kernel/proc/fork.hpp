@@ -36,10 +36,8 @@ Result<ProcessId> clone(const CloneRequest& request);
 std::uint64_t processes_created();
 
 /// How many threads of user programs exist, and how many may.
-unsigned user_thread_count();
-unsigned user_thread_limit();
-/// Those there are now.
 unsigned user_threads();
+unsigned user_thread_limit();
 /// Counts the thread of the first process, which nobody forks. Error: TryAgain.
 Result<> count_first_thread();
 /// Called once for each thread that is gone.

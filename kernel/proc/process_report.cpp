@@ -19,9 +19,7 @@ namespace faultline {
 
 namespace {
 
-constexpr std::uint64_t kUserTicksPerSecond = 100;
 constexpr std::uint64_t kNanosecondsPerMillisecond = 1'000'000;
-constexpr std::uint64_t kNanosecondsPerSecond = 1'000'000'000;
 constexpr DeviceNumber kConsole{.major = 5, .minor = 1};
 
 std::uint64_t to_user_ticks(std::uint64_t ticks) {

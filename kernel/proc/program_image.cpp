@@ -91,7 +91,6 @@ enum class Auxiliary : std::uint64_t {
 constexpr std::uint64_t extension_bit(char letter) { return std::uint64_t{1} << (letter - 'a'); }
 constexpr std::uint64_t kHardwareCapabilities = extension_bit('i') | extension_bit('m') | extension_bit('a') |
                                                 extension_bit('f') | extension_bit('d') | extension_bit('c');
-constexpr std::uint64_t kClockTicksPerSecond = 100;
 constexpr std::size_t kRandomBytes = 16;
 
 /// Where things lie on a program's first stack, from the top down.
@@ -133,7 +132,7 @@ Result<std::uint64_t> build_stack(SystemMm& mm, const ElfImage& image, std::uint
   const std::uint64_t headers = image.program_header_address();
   const Entry entries[] = {{Auxiliary::HardwareCapabilities, kHardwareCapabilities},
                            {Auxiliary::PageSize, kPageSize},
-                           {Auxiliary::ClockTicks, kClockTicksPerSecond},
+                           {Auxiliary::ClockTicks, kUserTicksPerSecond},
                            {Auxiliary::ProgramHeaders, headers == 0 ? 0 : base + headers},
                            {Auxiliary::ProgramHeaderBytes, ElfImage::kProgramHeaderBytes},
                            {Auxiliary::ProgramHeaderCount, image.program_header_count()},

@@ -40,6 +40,9 @@ struct ResourceLimit {
 /// Changed under process_lock; read without it.
 class ResourceLimits {
  public:
+  /// What a program may lock in memory at first (Linux's default).
+  static constexpr std::uint64_t kLockedBytes = 8 << 20;
+
   ResourceLimit of(Resource resource) const {
     const Entry& entry = entries_[static_cast<std::size_t>(resource)];
     return {.soft = entry.soft.load(std::memory_order_relaxed),

@@ -7,26 +7,14 @@
 #include "kernel/proc/out_of_memory.hpp"
 #include "kernel/proc/process.hpp"
 #include "kernel/proc/signal.hpp"
+#include "kernel/riscv/csr.hpp"
 #include "kernel/sched/scheduler.hpp"
 
 namespace faultline {
 
 namespace {
 
-// scause's exception codes (RISC-V privileged architecture, table 4.2).
-enum class Cause : std::uint64_t {
-  InstructionMisaligned = 0,
-  InstructionAccess,
-  IllegalInstruction,
-  Breakpoint,
-  LoadMisaligned,
-  LoadAccess,
-  StoreMisaligned,
-  StoreAccess,
-  InstructionPage = 12,
-  LoadPage = 13,
-  StorePage = 15,
-};
+using csr::Cause;
 
 // No frame for a fault. The instruction faults again when the thread is back in user mode, after others had
 // the chance to leave; unless this process is the one that has to.
@@ -38,7 +26,7 @@ void wait_for_memory() {
 
 }  // namespace
 
-void handle_user_page_fault(TrapFrame&, const PageFaultReason& reason) {
+void handle_user_page_fault(const PageFaultReason& reason) {
   const Result<> handled = Process::current().mm().handle_page_fault(reason);
   if (handled) [[likely]]
     return;
@@ -75,9 +63,9 @@ void handle_user_exception(TrapFrame& frame, std::uint64_t cause, std::uint64_t 
       signals::force_on_current(Signal::BusError, signal_code::kAlignment, value);
       break;
     // An address outside the user half, whatever the access.
-    case Cause::InstructionPage:
-    case Cause::LoadPage:
-    case Cause::StorePage:
+    case Cause::InstructionPageFault:
+    case Cause::LoadPageFault:
+    case Cause::StorePageFault:
       signals::force_on_current(Signal::Segmentation, signal_code::kMapError, value);
       break;
     default:

@@ -17,7 +17,7 @@ extern "C" void handle_system_call(TrapFrame& frame);  // called by trap.S
 
 /// A page fault in user mode: the pager resolves it, or the thread gets SIGSEGV or SIGBUS, or memory is out
 /// and a process is killed.
-void handle_user_page_fault(TrapFrame& frame, const PageFaultReason& reason);
+void handle_user_page_fault(const PageFaultReason& reason);
 
 /// Any other synchronous exception in user mode; `cause` is scause's code, `value` is stval. Becomes SIGILL,
 /// SIGTRAP, SIGBUS or, for access faults, SIGSEGV.

@@ -100,10 +100,6 @@ Result<> create_tables(EarlyMemory& early, Pa root, std::uint64_t memory_size) {
   return {};
 }
 
-std::size_t capacity() { return pool.capacity(); }
-
-bool in_region(std::uint64_t address) { return address - kStackRegion < pool.capacity() * kSlotSize; }
-
 void make_visible(std::uint64_t generation) {
   Hart& hart = Hart::current();
   if (hart.stack_generation >= generation) return;

@@ -58,10 +58,6 @@ class EarlyMemory;
 namespace kernel_stacks {
 /// Makes the region's tables, once; the number of stacks follows from the memory's size. Error: OutOfMemory.
 [[nodiscard]] Result<> create_tables(EarlyMemory& early, Pa root, std::uint64_t memory_size);
-/// How many stacks there can be at once.
-std::size_t capacity();
-/// True for addresses of the region, guard pages included.
-bool in_region(std::uint64_t address);
 /// Makes the current hart see a stack of this generation.
 void make_visible(std::uint64_t generation);
 /// How many frames released stacks hold.

@@ -1,4 +1,5 @@
-// Numbers that assembly and C++ share; thread.cpp and trap.cpp check them with static_assert.
+// Numbers that assembly and C++ share; static_asserts in hart.cpp, sched/thread.cpp and start/boot.cpp check
+// them.
 #ifndef FAULTLINE_RISCV_LAYOUT_H
 #define FAULTLINE_RISCV_LAYOUT_H
 

@@ -22,7 +22,6 @@ inline constexpr std::uint64_t kDirectMap = 0xffff'ffc0'0000'0000;
 /// Physical memory beyond this is not used.
 inline constexpr std::uint64_t kDirectMapSize = std::uint64_t{64} << 30;
 inline constexpr std::uint64_t kStackRegion = 0xffff'ffff'4000'0000;
-inline constexpr std::uint64_t kStackRegionSize = kGigapageSize;
 
 struct Machine;
 struct PaRange;

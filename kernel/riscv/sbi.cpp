@@ -26,12 +26,6 @@ constexpr std::uint64_t number(Extension extension) { return static_cast<std::ui
 
 }  // namespace
 
-bool has_extension(Extension extension) {
-  constexpr std::uint64_t kBase = 0x10, kProbe = 3;
-  const Reply reply = call(kBase, kProbe, number(extension));
-  return reply.succeeded() && reply.value != 0;
-}
-
 void set_timer(std::uint64_t deadline) { call(number(Extension::Time), 0, deadline); }
 
 Reply send_ipi(HartMask harts) {

@@ -26,8 +26,6 @@ enum class Extension : std::uint64_t {
   SystemReset = 0x53525354,
 };
 
-bool has_extension(Extension extension);
-
 void set_timer(std::uint64_t deadline);
 Reply send_ipi(HartMask harts);
 

@@ -1,6 +1,7 @@
 #pragma once
-// What each hart has to run, and which hart runs what: a woken thread stays on the hart that woke it unless
-// it waits there; harts without work take from others.
+// What each hart has to run, and which hart runs what: a woken thread goes into the queue of the hart that
+// woke it, if it may run there and unless that queue is long, no hart is idle and another's is shorter. What
+// waits in a queue for a while, an idle hart is told to take.
 
 #include <array>
 #include <atomic>
@@ -41,7 +42,7 @@ inline bool may_run_on(const Thread& thread, const Hart& hart) {
   return (thread.allowed_harts.load(std::memory_order_relaxed) & bit_of(hart)) != 0;
 }
 
-/// Puts a thread that is Runnable, in no queue, and whose registers are saved where it will get its turn.
+/// Puts a thread that is Runnable, in no queue, and whose registers are saved, where it will get its turn.
 void enqueue(Thread& thread);
 
 /// The harts that a thread may run on have changed: if it stands in the queue of another, it goes to one of

@@ -2,9 +2,8 @@
 // Which thread runs where, and when another gets its turn.
 //
 // Each hart has a queue of runnable threads, first in first out, and takes from the others' queues when its
-// own is empty. A woken thread goes to the hart it ran on last, or to an idle one. A time slice ends only
-// while somebody waits in the queue: a thread that is alone on its hart is never interrupted for the
-// scheduler's sake.
+// own is empty. Where a woken thread goes says run_queue.hpp. A time slice ends only while somebody waits in
+// the queue: a thread that is alone on its hart is never interrupted for the scheduler's sake.
 
 #include <cstdint>
 

@@ -6,16 +6,39 @@
 //
 // sstatus is not saved. A trap from user mode and the sret back leave it as it was, but for FS, which sched/fp.cpp keeps
 // right at switches; nothing in between changes it.
+//
+// The .cfi directives tell a debugger, at each instruction, where the interrupted registers are, so that its backtrace
+// goes on from the kernel into the program. They only fill .debug_frame. Column 64, which no register has, is the place to
+// return to (RISC-V ELF psABI, "DWARF Register Numbers"); CSRs are numbered from 4096.
 
 #include "kernel/riscv/layout.h"
 
 #define FRAME(n) (8 * (n))
+#define DWARF_PC 64
+#define DWARF_SSCRATCH (4096 + 0x140)
+#define DWARF_SEPC (4096 + 0x141)
+
+  .cfi_sections .debug_frame
+
+  // x1 and x3 to x31 stand in the trap frame, whose address is the canonical frame address.
+  .macro cfi_frame_holds_registers
+  .irp n, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
+  .cfi_offset \n, FRAME(\n)
+  .endr
+  .endm
 
   .text
   .balign 4
   .globl trap_entry
 trap_entry:
+  .cfi_startproc simple
+  .cfi_signal_frame
+  .cfi_return_column DWARF_PC
+  .cfi_def_cfa sp, 0
+  .cfi_same_value sp
+  .cfi_register DWARF_PC, DWARF_SEPC
   csrrw sp, sscratch, sp
+  .cfi_register sp, DWARF_SSCRATCH
   beqz sp, trap_from_kernel
   sd x1, FRAME(1)(sp)
   sd x3, FRAME(3)(sp)
@@ -47,10 +70,13 @@ trap_entry:
   sd x29, FRAME(29)(sp)
   sd x30, FRAME(30)(sp)
   sd x31, FRAME(31)(sp)
+  cfi_frame_holds_registers
   csrrw t0, sscratch, zero
+  .cfi_register sp, t0
   csrr t1, sepc
   csrr a1, scause
   sd t0, FRAME(2)(sp)
+  .cfi_offset sp, FRAME(2)
   ld tp, USER_ENTRY_THREAD(sp)
   // Not in user mode any more. Release: the program's accesses come before another hart can see that (shootdown.cpp).
   ld t2, THREAD_HART(tp)
@@ -62,10 +88,13 @@ trap_entry:
   bne a1, t4, 1f
   addi t1, t1, 4
   sd t1, FRAME(0)(sp)
+  .cfi_offset DWARF_PC, FRAME(0)
   call handle_system_call
   j return_to_user
 1:
+  .cfi_register DWARF_PC, DWARF_SEPC
   sd t1, FRAME(0)(sp)
+  .cfi_offset DWARF_PC, FRAME(0)
   csrr a2, stval
   call handle_user_trap
 
@@ -114,15 +143,21 @@ return_to_user:
   ld x30, FRAME(30)(sp)
   ld x31, FRAME(31)(sp)
   ld x2, FRAME(2)(sp)
+  .cfi_def_cfa_register DWARF_SSCRATCH
   sret
+  .cfi_def_cfa_register sp
 2:
   mv a0, sp
   call prepare_return_to_user
   j return_to_user
+  .cfi_endproc
 
   // A bug in the kernel, or panic()'s ebreak. The stack may be the reason, so the report runs on one of its own. The first
   // hart to come takes it; sp is the only register that is free.
 trap_from_kernel:
+  .cfi_startproc simple
+  .cfi_signal_frame
+  .cfi_return_column DWARF_PC
   lla sp, panic_entered
   amoswap.w.aq sp, sp, (sp)
   bnez sp, 3f
@@ -165,7 +200,15 @@ trap_from_kernel:
   csrr a1, scause
   csrr a2, stval
   lla sp, panic_stack_top
+  // Not before, where sp is something else.
+  .cfi_def_cfa sp, -(PANIC_STACK_SIZE + TRAP_FRAME_SIZE)
+  cfi_frame_holds_registers
+  .cfi_offset sp, FRAME(2)
+  .cfi_offset DWARF_PC, FRAME(0)
   call handle_kernel_trap
+  // It does not return, but a debugger looks up the address to which it would: one more instruction of this procedure.
+  j 4f
+  .cfi_endproc
 
   // Somebody panics already: either this very hart, while it was reporting, or another one.
 3:

@@ -34,7 +34,7 @@ void handle_user_trap(TrapFrame& frame, std::uint64_t cause, std::uint64_t value
     case csr::Cause::StorePageFault:
       // Addresses beyond the user half are never mapped for user mode, and are no Va.
       if (value < kUserEnd) {
-        handle_user_page_fault(frame, {Va::checked(value), access_of(static_cast<csr::Cause>(cause))});
+        handle_user_page_fault({Va::checked(value), access_of(static_cast<csr::Cause>(cause))});
         return;
       }
       break;

@@ -12,11 +12,6 @@ void Mutex::lock() {
   if (!word_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire)) lock_contended();
 }
 
-bool Mutex::try_lock() {
-  std::uint32_t expected = kFree;
-  return word_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire);
-}
-
 void Mutex::lock_contended() {
   SpinGuard guard(lock_);
   // Taken as "contended" even when it was free: others may still wait behind us.

@@ -16,15 +16,14 @@ namespace faultline {
 
 class Mutex {
  public:
-  /// Ranks order mutexes as they order spin locks, but a thread may hold several of one rank (two inodes,
-  /// say); the subsystem that does so states their order.
+  /// The rank tells the reader where the mutex stands among the sleeping locks; nothing checks it. All of
+  /// them are taken before any spin lock, whatever its rank, and their order is in fs/inode.hpp.
   explicit Mutex(LockRank rank = LockRank::Leaf) : rank_(rank) {}
   Mutex(const Mutex&) = delete;
   Mutex& operator=(const Mutex&) = delete;
 
   /// Sleeps until the mutex is free and takes it. No spin lock may be held. Not recursive.
   void lock();
-  [[nodiscard]] bool try_lock();
   void unlock();
   bool is_held() const { return word_.load(std::memory_order_relaxed) != 0; }
   LockRank rank() const { return rank_; }

@@ -68,12 +68,8 @@ Result<> WaitQueue::sleep_interruptible_until(SpinGuard& guard, Ticks deadline) 
   return sleep_generic(guard, deadline, true);
 }
 
-void WaitQueue::sleep(MutexGuard& guard) { (void)sleep_generic(guard, Ticks::forever(), false); }
 Result<> WaitQueue::sleep_interruptible(MutexGuard& guard) {
   return sleep_generic(guard, Ticks::forever(), true);
-}
-Result<> WaitQueue::sleep_interruptible_until(MutexGuard& guard, Ticks deadline) {
-  return sleep_generic(guard, deadline, true);
 }
 
 unsigned WaitQueue::wake_one() {

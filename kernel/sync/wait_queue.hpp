@@ -44,9 +44,7 @@ class WaitQueue {
   [[nodiscard]] Result<> sleep_interruptible_until(SpinGuard& guard, Ticks deadline);
 
   /// The same for a condition that a Mutex protects. No spin lock may be held.
-  void sleep(MutexGuard& guard);
   [[nodiscard]] Result<> sleep_interruptible(MutexGuard& guard);
-  [[nodiscard]] Result<> sleep_interruptible_until(MutexGuard& guard, Ticks deadline);
 
   /// Wakes the thread that has waited longest. Returns how many were woken: 0 or 1. Safe from interrupt
   /// handlers.
@@ -54,13 +52,13 @@ class WaitQueue {
   unsigned wake_all();
 
   /// Sleeps until `condition()`, evaluated under the guard's lock, holds.
-  template <class Guard, class Condition>
-  void wait_until(Guard& guard, Condition condition) {
+  template <class Condition>
+  void wait_until(SpinGuard& guard, Condition condition) {
     while (!condition()) sleep(guard);
   }
   /// Errors: Interrupted; TimedOut at `deadline`. The condition did not hold then.
-  template <class Guard, class Condition>
-  [[nodiscard]] Result<> wait_until_interruptible(Guard& guard, Condition condition,
+  template <class Condition>
+  [[nodiscard]] Result<> wait_until_interruptible(SpinGuard& guard, Condition condition,
                                                   Ticks deadline = Ticks::forever()) {
     while (!condition()) TRY(sleep_interruptible_until(guard, deadline));
     return {};

@@ -164,10 +164,9 @@ AttributeChange to_permissions(std::uint32_t permissions) {
 }
 
 AttributeChange to_owner(std::uint32_t user, std::uint32_t group) {
-  constexpr std::uint32_t kUnchanged = UINT32_MAX;
   AttributeChange changed;
-  if (user != kUnchanged) changed.user = user;
-  if (group != kUnchanged) changed.group = group;
+  if (user != abi::kUnchanged) changed.user = user;
+  if (group != abi::kUnchanged) changed.group = group;
   return changed;
 }
 
@@ -201,7 +200,7 @@ namespace {
 
 // One of utimensat's two times: a time, now, or as it is.
 Result<std::optional<Timestamp>> to_timestamp(const abi::TimeSpec& time) {
-  constexpr std::int64_t kNow = 0x3fffffff, kOmit = 0x3ffffffe, kNanosecondsPerSecond = 1'000'000'000;
+  constexpr std::int64_t kNow = 0x3fffffff, kOmit = 0x3ffffffe;
   if (time.nanoseconds == kNow) return current_time();
   if (time.nanoseconds == kOmit) return std::nullopt;
   if (time.nanoseconds < 0 || time.nanoseconds >= kNanosecondsPerSecond)

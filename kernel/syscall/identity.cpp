@@ -8,8 +8,6 @@ namespace faultline::system_call {
 
 namespace {
 
-constexpr std::uint32_t kUnchanged = UINT32_MAX;
-
 ProcessCredentials& credentials() { return Process::current().credentials; }
 
 /// The three user numbers, or the three group numbers, of a process.
@@ -26,32 +24,33 @@ Triple groups() { return {credentials().group, credentials().effective_group, cr
 Value set_three(Triple ids, std::uint32_t real, std::uint32_t effective, std::uint32_t saved) {
   if (!credentials().privileged()) {
     for (const std::uint32_t id : {real, effective, saved}) {
-      if (id != kUnchanged && !ids.contains(id)) return failure(KernelError::NotPermitted);
+      if (id != abi::kUnchanged && !ids.contains(id)) return failure(KernelError::NotPermitted);
     }
   }
   SpinGuard guard(process_lock);
-  if (effective != kUnchanged && effective != ids.effective) {
+  if (effective != abi::kUnchanged && effective != ids.effective) {
     Process::current().dumpable = false;
     UserThread::current().parent_death_signal.reset();
   }
-  if (real != kUnchanged) ids.real = real;
-  if (effective != kUnchanged) ids.effective = effective;
-  if (saved != kUnchanged) ids.saved = saved;
+  if (real != abi::kUnchanged) ids.real = real;
+  if (effective != abi::kUnchanged) ids.effective = effective;
+  if (saved != abi::kUnchanged) ids.saved = saved;
   return 0;
 }
 
 // setuid: a privileged process gives up all three, another changes the effective one.
 Value set_one(Triple ids, std::uint32_t id) {
-  if (id == kUnchanged) return failure(KernelError::InvalidArgument);
-  return credentials().privileged() ? set_three(ids, id, id, id) : set_three(ids, kUnchanged, id, kUnchanged);
+  if (id == abi::kUnchanged) return failure(KernelError::InvalidArgument);
+  return credentials().privileged() ? set_three(ids, id, id, id)
+                                    : set_three(ids, abi::kUnchanged, id, abi::kUnchanged);
 }
 
 // setreuid: the saved one follows the effective one when the real one is set, or the effective one to
 // something new.
 Value set_two(Triple ids, std::uint32_t real, std::uint32_t effective) {
-  const bool saves = real != kUnchanged || (effective != kUnchanged && effective != ids.real);
-  const std::uint32_t saved = effective != kUnchanged ? effective : ids.effective;
-  return set_three(ids, real, effective, saves ? saved : kUnchanged);
+  const bool saves = real != abi::kUnchanged || (effective != abi::kUnchanged && effective != ids.real);
+  const std::uint32_t saved = effective != abi::kUnchanged ? effective : ids.effective;
+  return set_three(ids, real, effective, saves ? saved : abi::kUnchanged);
 }
 
 Value get_three(Triple ids, UserPointer<std::uint32_t> real, UserPointer<std::uint32_t> effective,

@@ -5,7 +5,6 @@
 namespace faultline::abi {
 
 namespace {
-constexpr std::int64_t kNanosecondsPerSecond = 1'000'000'000;
 constexpr std::int64_t kMicrosecondsPerSecond = 1'000'000;
 
 Ticks from_parts(std::int64_t seconds, std::int64_t nanoseconds) {

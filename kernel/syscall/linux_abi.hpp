@@ -104,11 +104,11 @@ struct SignalMaskArgument {
   std::uint64_t mask, size;
 };
 
+/// In the place of a user or a group: it stays as it is.
+inline constexpr std::uint32_t kUnchanged = UINT32_MAX;
+
 /// The length that every system call with a signal set asks for.
 inline constexpr std::uint64_t kSignalSetBytes = 8;
-
-/// Programs count processor time in 1/100 s.
-inline constexpr std::uint64_t kUserTicksPerSecond = 100;
 
 /// Checks a duration and converts it. Error: InvalidArgument.
 Result<Ticks> to_ticks(const TimeSpec& time);

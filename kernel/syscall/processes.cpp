@@ -143,15 +143,16 @@ Value set_tid_address(Address address) {
   return static_cast<std::uint64_t>(thread.id);
 }
 
+// struct robust_list_head
+constexpr std::uint64_t kRobustHeadBytes = 24;
+
 Value set_robust_list(Address head, std::uint64_t size) {
-  constexpr std::uint64_t kHeadBytes = 24;
-  if (size != kHeadBytes) return failure(KernelError::InvalidArgument);
+  if (size != kRobustHeadBytes) return failure(KernelError::InvalidArgument);
   UserThread::current().robust_list = head;
   return 0;
 }
 
 Value get_robust_list(std::int32_t id, UserPointer<std::uint64_t> head, UserPointer<std::uint64_t> size) {
-  constexpr std::uint64_t kHeadBytes = 24;
   std::uint64_t list;
   {
     SpinGuard guard(process_lock);
@@ -161,7 +162,7 @@ Value get_robust_list(std::int32_t id, UserPointer<std::uint64_t> head, UserPoin
       return failure(KernelError::NotPermitted);
     list = thread->robust_list;
   }
-  TRY(size.write(kHeadBytes));
+  TRY(size.write(kRobustHeadBytes));
   TRY(head.write(list));
   return 0;
 }

@@ -10,8 +10,6 @@ namespace faultline::system_call {
 
 namespace {
 
-constexpr std::uint64_t kNanosecondsPerSecond = 1'000'000'000;
-
 enum ClockId : std::int32_t {
   kRealTime = 0,
   kMonotonic = 1,
@@ -167,7 +165,7 @@ Value setitimer(std::uint32_t which, UserPointer<abi::IntervalTimerValue> value,
 }
 
 Value times(UserPointer<abi::ProcessTimes> place) {
-  const std::uint64_t ticks_each = clock::ticks_per_second() / abi::kUserTicksPerSecond;
+  const std::uint64_t ticks_each = clock::ticks_per_second() / kUserTicksPerSecond;
   if (!place.null()) {
     abi::ProcessTimes used;
     {

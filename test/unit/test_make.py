@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -230,6 +231,17 @@ class MakeTest(unittest.TestCase):
             _, lines = self.make("kernel", "deps", jobs, tools=COMMON_TOOLS)
             text = "\n".join(lines)
             self.assertLess(text.index("make deps installs"), text.index("riscv64-linux-gnu-g++ not found"))
+
+
+class StyleTest(unittest.TestCase):
+    def test_lines_of_makefiles_have_the_width_that_editors_are_told(self):
+        width = int(re.search(r"^\[\*\]\n(?:.+\n)*?max_line_length = (\d+)", (REPOSITORY / ".editorconfig").read_text(),
+                              re.MULTILINE)[1])
+        folders = [REPOSITORY / name for name in ("kernel", "mkfs", "test", "user")]
+        makefiles = [REPOSITORY / "Makefile", *(path for folder in folders for path in folder.rglob("*.mk"))]
+        self.assertEqual([f"{path.name}:{number}" for path in makefiles
+                          for number, line in enumerate(path.read_text().splitlines(), 1)
+                          if len(line.expandtabs(8)) > width], [])
 
 
 if __name__ == "__main__":

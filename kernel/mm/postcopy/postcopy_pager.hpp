@@ -3,11 +3,12 @@
 //
 //      faulting thread                 fault server                    PostcopyPager               PageSource
 //      touches ipa  ──── fault ────►   (userfaultfd, signal,  ──────►  serve_fault(ipa, size) ──► fetch
-//                   ◄── page mapped ── or the kernel's fault path) ◄── the page's bytes       ◄──
+//                   ◄── page mapped ── or an area's loader)        ◄── the page's bytes       ◄──
 //
 // The pager knows which addresses are its own, turns a faulting address into the page to fetch, and counts.
-// How faults are caught and how the bytes get into place is the back end's part: in the kernel the lazy
-// pager's loader, on the host a server thread (test/host/postcopy).
+// How faults are caught and how the bytes get into place is the back end's part: for an area of another
+// pager, the area's loader (PostcopySource); on the host also a server thread (test/host/postcopy). No system
+// call maps such an area, so the linker leaves all this out of the kernel.
 
 #include <atomic>
 #include <cstddef>
@@ -140,8 +141,7 @@ class PostcopyPager : public RefCounted {
   std::atomic<bool> shutdown_ = false;
 };
 
-/// A pager as the page source of a memory area: lets the kernel's lazy pager serve an area from a postcopy
-/// region.
+/// A pager as the page source of a memory area: lets another pager serve an area from a postcopy region.
 class PostcopySource : public PageSource {
  public:
   explicit PostcopySource(PagerHandle pager) : pager_(std::move(pager)) {}

@@ -64,7 +64,7 @@ TEST_CASE(
     CHECK(found->second == row.level);
     CHECK(found->first.pa() == to + row.offset);
     CHECK((found->first.raw() & Pte::kGlobal) != 0);
-    CHECK_FALSE(found->first.is_user());
+    CHECK((found->first.raw() & Pte::kUser) == 0);
     CHECK(found->first.permission() == Permission::read_write());
   }
   CHECK_FALSE(memory.walk(root, start - kPageSize).has_value());

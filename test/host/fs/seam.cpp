@@ -25,10 +25,6 @@ void Mutex::lock() {
     expected = 0;
   }
 }
-bool Mutex::try_lock() {
-  std::uint32_t expected = 0;
-  return word_.compare_exchange_strong(expected, 1, std::memory_order_acquire);
-}
 void Mutex::unlock() {
   ASSERT(is_held());
   word_.store(0, std::memory_order_release);
