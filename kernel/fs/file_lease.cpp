@@ -60,14 +60,17 @@ void end_overdue(List<HeldLease>& ended) {
   }
 }
 
-// Among the file's open descriptions is this one.
-bool is_free_for(const Inode& inode, Lease wanted) {
-  return wanted == Lease::Write ? inode.times_open() == 1 : !inode.is_open_for_writing();
+// Who opens the file, or cuts it off, counts in its inode before looking for leases, so one of the two is
+// seen.
+bool is_free_for(const OpenFile& file, Lease wanted) {
+  const Inode& inode = *file.inode();
+  if (wanted == Lease::Read) return inode.writers() <= 0;
+  return inode.times_open() == 1 && inode.writers() == (file.flags().writable() ? 1 : 0);
 }
 
 }  // namespace
 
-Result<> set_lease(OpenFile& file, int descriptor, Lease wanted) {
+Result<> set_lease(OpenFile& file, int descriptor, Lease wanted, Ref<FileOwner> holder) {
   Box<HeldLease> made = TRY(make_box<HeldLease>(file, descriptor, wanted));
   Box<HeldLease> removed;
   SpinGuard guard(lock);
@@ -78,8 +81,8 @@ Result<> set_lease(OpenFile& file, int descriptor, Lease wanted) {
     guard.release();
     return {};
   }
-  // Who opens the file counts as having it open before it looks for leases.
-  if (!is_free_for(*file.inode(), wanted)) return failure(KernelError::TryAgain);
+  if (!is_free_for(file, wanted)) return failure(KernelError::TryAgain);
+  if (!file.signals().owner()) file.signals().set_owner(std::move(holder));
   if (held != nullptr) {
     held->kind = held->target = wanted;
     held->deadline = Ticks::forever();

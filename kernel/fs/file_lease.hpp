@@ -12,10 +12,10 @@ namespace faultline {
 /// The numbers are F_RDLCK and so on.
 enum class Lease : std::uint8_t { Read = 0, Write = 1, None = 2 };
 
-/// Takes, changes or gives up (None) the lease of an open file; `descriptor` is what its owner is told.
-/// Errors: TryAgain, when the file is open in a way that the lease is against, or there is none to give up;
-/// OutOfMemory.
-[[nodiscard]] Result<> set_lease(OpenFile& file, int descriptor, Lease wanted);
+/// Takes, changes or gives up (None) the lease of an open file. Its owner is told of `descriptor`; `holder`
+/// becomes the owner if there is none. Errors: TryAgain, when the file is open in a way that the lease is
+/// against, or there is none to give up; OutOfMemory.
+[[nodiscard]] Result<> set_lease(OpenFile& file, int descriptor, Lease wanted, Ref<FileOwner> holder);
 
 /// The lease of an open file; once it is to end, what it is to become.
 Lease lease_of(const OpenFile& file);

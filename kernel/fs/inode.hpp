@@ -149,11 +149,12 @@ class Inode : public PageCache {
   [[nodiscard]] bool count_program() { return count_use(-1); }
   void uncount_program() { uses_.fetch_add(1, std::memory_order_release); }
 
-  /// For leases (file_lease.hpp): how many open file descriptions there are, and whether one is for writing.
+  /// For leases (file_lease.hpp): how many open file descriptions there are, and how many writers, or below 0
+  /// how many programs run from the file.
   void count_open() { opens_.fetch_add(1, std::memory_order_seq_cst); }
   void uncount_open() { opens_.fetch_sub(1, std::memory_order_relaxed); }
   unsigned times_open() const { return opens_.load(std::memory_order_seq_cst); }
-  bool is_open_for_writing() const { return uses_.load(std::memory_order_seq_cst) > 0; }
+  std::int32_t writers() const { return uses_.load(std::memory_order_seq_cst); }
 
   /// The file system that is mounted on this directory, if any (file_system.hpp).
   FileSystem* mounted_here() const { return mounted_here_.load(std::memory_order_acquire); }

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "kernel/fs/file_lease.hpp"
 #include "kernel/proc/exit.hpp"
 #include "kernel/proc/program_image.hpp"
 #include "kernel/proc/signal.hpp"
@@ -53,7 +54,8 @@ Result<bool> read_script_line(Inode& file, ScriptLine& line) {
 
 Result<> check_executable(const Inode& file, const PathContext& context) {
   if (!file.is_regular()) return failure(KernelError::AccessDenied);
-  return check_access(file, access_mode::kExecute, context.credentials);
+  TRY(check_access(file, access_mode::kExecute, context.credentials));
+  return break_leases(file, false, true);
 }
 
 // Follows "#!" lines from the file to the program that will run.

@@ -88,8 +88,8 @@ Value set_lease_of(int descriptor, OpenFile& file, std::uint32_t number) {
   if (!credentials.privileged() && file.inode()->stat().user != credentials.user)
     return failure(KernelError::AccessDenied);
   if (!file.inode()->is_regular()) return failure(KernelError::InvalidArgument);
-  TRY(set_lease(file, descriptor, static_cast<Lease>(number)));
-  if (!file.signals().owner()) TRY(set_owner(file, {.id = Process::current().id}));
+  Ref<FileOwner> holder = TRY(make_file_owner({.id = Process::current().id}));
+  TRY(set_lease(file, descriptor, static_cast<Lease>(number), std::move(holder)));
   return 0;
 }
 

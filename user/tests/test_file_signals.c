@@ -187,6 +187,7 @@ TEST(lease_taken,
   CHECK_EQ(fcntl(fd, F_GETLEASE), F_RDLCK);
   CHECK_OK(fcntl(fd, F_SETLEASE, F_WRLCK));
   CHECK_EQ(fcntl(fd, F_GETLEASE), F_WRLCK);
+  CHECK_EQ(fcntl(fd, F_GETOWN), getpid());
   CHECK_OK(fcntl(fd, F_SETLEASE, F_UNLCK));
   CHECK_EQ(fcntl(fd, F_GETLEASE), F_UNLCK);
   int second = open(path, O_RDONLY);
