@@ -3,7 +3,7 @@
 
 Boots one hart under `-icount shift=0,sleep=off`, where QEMU counts one nanosecond an instruction, runs mmbench, and
 prints its rows with those of a table measured on Linux with the same program. Two runs differ by less than one per
-cent: times are read to 100 instructions, and what the disk has done before, and when, leaves traces in the allocators.
+cent: times are read to 100 instructions, and the disk, whose time is the host's, may interrupt.
 """
 
 import argparse
