@@ -191,8 +191,8 @@ static uint64_t tap_number(const char* name, uint64_t otherwise) {
   return text && *text ? strtoull(text, NULL, 0) : otherwise;
 }
 
-// What the kernel's memory policy promises, by its name in Faultline's /proc/self/pager. Linux, without that file,
-// pages on demand and copies on write.
+// What the kernel's memory policy promises, by its name in Faultline's /proc/self/pager. Linux, without that
+// file, pages on demand and copies on write.
 TAP_UNUSED static bool tap_pager(const char* promise) {
   FILE* file = fopen("/proc/self/pager", "r");
   if (!file) return false;
