@@ -4,6 +4,7 @@
 #include <cstring>
 #include <functional>
 
+#include "kernel/fs/pipe.hpp"
 #include "kernel/fs/pipe_buffer.hpp"
 #include "test/host/fs/mounted.hpp"
 
@@ -169,9 +170,10 @@ TEST_CASE("a pipe takes a small write as a whole when a page for it can be made 
   World world;
   {
     PipeBuffer pipe;
+    REQUIRE(pipe.set_capacity(16 * kPageSize).has_value());
     std::string text = pattern(kPipeAtomicWrite);
     KernelIoBuffer first(std::as_bytes(std::span(text).first(100)));
-    REQUIRE(pipe.fill(first).has_value());
+    REQUIRE(pipe.fill(first, PipeBuffer::Write::Bytes).has_value());
     world.machine.fail_allocation(1, true);
     ScarceMemory second(text, kSome);
     const Relief relief([&] {
@@ -179,7 +181,7 @@ TEST_CASE("a pipe takes a small write as a whole when a page for it can be made 
       if (std::exchange(second.present, text.size()) == text.size()) world.machine.fail_allocation(0);
       return true;
     });
-    REQUIRE(pipe.fill(second).has_value());
+    REQUIRE(pipe.fill(second, PipeBuffer::Write::Bytes).has_value());
     CHECK(pipe.size() == 100 + kPipeAtomicWrite);
     CHECK(relief.count == 2);
   }
