@@ -81,7 +81,13 @@ Result<> set_lease(OpenFile& file, int descriptor, Lease wanted, Ref<FileOwner> 
     guard.release();
     return {};
   }
-  if (!is_free_for(file, wanted)) return failure(KernelError::TryAgain);
+  // Counted before the look at who has the file open: break_leases does the two in the other order, so one of
+  // the two threads sees the other.
+  count.fetch_add(1, std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  const bool granted = is_free_for(file, wanted);
+  if (!granted || held != nullptr) count.fetch_sub(1, std::memory_order_relaxed);
+  if (!granted) return failure(KernelError::TryAgain);
   if (!file.signals().owner()) file.signals().set_owner(std::move(holder));
   if (held != nullptr) {
     held->kind = held->target = wanted;
@@ -89,7 +95,6 @@ Result<> set_lease(OpenFile& file, int descriptor, Lease wanted, Ref<FileOwner> 
     changed.wake_all();
   } else {
     leases.push_back(*made.release());
-    count.fetch_add(1, std::memory_order_relaxed);
   }
   guard.release();
   return {};
@@ -110,7 +115,7 @@ void release_lease(const OpenFile& file) {
 }
 
 Result<> break_leases(const Inode& file, bool writing, bool may_wait) {
-  // Pairs with set_lease, which looks at times_open() after it has taken the lock.
+  // Pairs with set_lease, which counts a lease before it looks at times_open().
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (count.load(std::memory_order_relaxed) == 0) return {};
   List<HeldLease> ended;
