@@ -1,9 +1,9 @@
 #pragma once
 // Runs pieces of code in every order in which their steps can follow one another.
 //
-// Each piece has a thread of its own, but only one runs at a time, up to its next step(); then the explorer
-// chooses who goes on. It keeps the choices of a run, and the next run takes the last choice that has an
-// alternative differently, until none is left: what depends on the order is found by construction.
+// Each piece has a thread of its own, but only one runs at a time, up to its next step(); then it is chosen
+// who goes on. The choices of a run are kept, and the next run takes the last one that has an alternative
+// differently, until none is left: what depends on the order is found by construction.
 
 #include <algorithm>
 #include <condition_variable>
@@ -22,12 +22,25 @@ class Interleavings {
  public:
   using Work = std::function<void()>;
 
+  Interleavings() = default;
+  ~Interleavings() {
+    {
+      const std::lock_guard lock(mutex_);
+      over_ = true;
+      changed_.notify_all();
+    }
+    for (std::thread& thread : threads_) thread.join();
+  }
+
   /// Calls `stage` before each order, for fresh work on fresh objects, and `end` after it. The number of
   /// orders.
   std::size_t run_all(const std::function<std::vector<Work>()>& stage, const std::function<void()>& end) {
     std::size_t orders = 0;
     do {
-      run_once(stage());
+      work_ = stage();
+      while (threads_.size() < work_.size())
+        threads_.emplace_back([this, self = threads_.size()] { serve(self); });
+      run_once();
       end();
       ++orders;
     } while (next_order());
@@ -45,9 +58,7 @@ class Interleavings {
     const std::size_t self = running_;
     if (self == kExplorer) return;
     ready_[self] = std::move(ready);
-    running_ = kExplorer;
-    changed_.notify_all();
-    changed_.wait(lock, [&] { return running_ == self; });
+    hand_on(lock, self);
   }
 
  private:
@@ -56,36 +67,48 @@ class Interleavings {
     std::size_t taken, alternatives;
   };
 
-  void run_once(const std::vector<Work>& work) {
-    std::vector<bool> finished(work.size());
-    ready_.assign(work.size(), [] { return true; });
-    std::vector<std::thread> threads;
-    for (std::size_t self = 0; self < work.size(); ++self) {
-      threads.emplace_back([&, self] {
-        std::unique_lock lock(mutex_);
-        changed_.wait(lock, [&] { return running_ == self; });
-        lock.unlock();
-        work[self]();
-        lock.lock();
-        finished[self] = true;
-        running_ = kExplorer;
-        changed_.notify_all();
-      });
-    }
-    for (std::size_t depth = 0;; ++depth) {
-      std::unique_lock lock(mutex_);
-      std::vector<std::size_t> able;
-      for (std::size_t i = 0; i < work.size(); ++i) {
-        if (!finished[i] && ready_[i]()) able.push_back(i);
-      }
-      if (able.empty()) break;
-      if (depth == choices_.size()) choices_.push_back({0, able.size()});
-      running_ = able[choices_[depth].taken];
+  /// A piece's thread, for all orders: making one takes longer than most pieces do.
+  void serve(std::size_t self) {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      changed_.wait(lock, [&] { return running_ == self || over_; });
+      if (over_) return;
+      lock.unlock();
+      work_[self]();
+      lock.lock();
+      finished_[self] = true;
+      choose();
       changed_.notify_all();
-      changed_.wait(lock, [&] { return running_ == kExplorer; });
     }
-    if (std::ranges::find(finished, false) != finished.end()) panic("deadlock: each waits for another");
-    for (std::thread& thread : threads) thread.join();
+  }
+
+  void run_once() {
+    std::unique_lock lock(mutex_);
+    finished_.assign(work_.size(), false);
+    ready_.assign(work_.size(), [] { return true; });
+    depth_ = 0;
+    hand_on(lock, kExplorer);
+    if (std::ranges::find(finished_, false) != finished_.end()) panic("deadlock: each waits for another");
+  }
+
+  /// Returns when it is `self`'s turn again.
+  void hand_on(std::unique_lock<std::mutex>& lock, std::size_t self) {
+    choose();
+    if (running_ == self) return;
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return running_ == self; });
+  }
+
+  /// Says whose turn it is: the explorer's when nobody can go on.
+  void choose() {
+    std::vector<std::size_t> able;
+    for (std::size_t i = 0; i < finished_.size(); ++i) {
+      if (!finished_[i] && ready_[i]()) able.push_back(i);
+    }
+    running_ = kExplorer;
+    if (able.empty()) return;
+    if (depth_ == choices_.size()) choices_.push_back({0, able.size()});
+    running_ = able[choices_[depth_++].taken];
   }
 
   bool next_order() {
@@ -98,8 +121,13 @@ class Interleavings {
 
   std::mutex mutex_;
   std::condition_variable changed_;
+  std::vector<std::thread> threads_;
+  bool over_ = false;
+  std::vector<Work> work_;           // of this run
   std::size_t running_ = kExplorer;  // whose turn it is
+  std::vector<bool> finished_;
   std::vector<std::function<bool()>> ready_;
+  std::size_t depth_ = 0;  // choices made in this run
   std::vector<Choice> choices_;
 };
 
