@@ -266,6 +266,8 @@ Result<VaRange> AreaPager::move_area(PageTable& table, VaRange from, Va to, std:
   };
   Result<Box<VmArea>> moved = prepare();
   if (!moved) {
+    // A caller may have made an area of the file's known there already, to which truncation goes.
+    const MappingsGuard guard(*area);
     TlbBatch batch(table.space());
     table.free_tables(landing, areas_.gap_around(target), batch);
     return failure(moved.error());

@@ -47,6 +47,13 @@ Result<> populate(PageTable& table, const VmArea& area, VaRange part, Permission
   return {};
 }
 
+/// The frame of a page, if it is there.
+Frame share_frame(const EntryRef& entry) {
+  const LockedEntry locked = entry.lock();
+  const Pte page = locked.get();
+  return page.has_page() ? Frame::share(page.pa()) : Frame();
+}
+
 /// Takes back what populate made with the kProvisional mark.
 void remove_provisional(PageTable& table, VaRange range) {
   TlbBatch batch(table.space());
@@ -147,13 +154,15 @@ Result<> EagerPager::advise(PageTable& table, VaRange range, Advice advice) {
     if (area.is_shared()) continue;
     const VaRange part = area.range().intersection(range);
     for (Va page = part.start(); page < part.end(); page = page + kPageSize) {
-      const std::optional<Translation> found = table.walk(page);
-      if (!found) continue;
+      const std::optional<EntryRef> entry = table.find(page);
+      // Held, because truncation may remove the page meanwhile.
+      const Frame frame = entry ? share_frame(*entry) : Frame();
+      if (!frame) continue;
       // The page keeps its frame, and every hart its translation; only the contents start over.
       const Result<LoadedPage> fresh = load_page(area.loader(), area.page_index(page));
       if (!fresh && fresh.error() == KernelError::BeyondEndOfFile) break;
       if (!fresh) return failure(fresh.error());
-      const PageRef bytes = PageRef::from_pa(found->entry.pa());
+      const PageRef bytes = frame.page();
       if (fresh->kind == LoadedPage::Kind::Zero) {
         bytes.zero();
       } else {
@@ -281,30 +290,29 @@ class [[nodiscard]] WritersHeldBack {
 
 /// Gives the child the parent's page: the same frame where the area is shared, a copy otherwise.
 Result<> copy_page(PageTable& table, PageTable& child_table, const VmArea& area, Va page) {
-  for (;;) {
-    const Untruncated untruncated(area);
-    Frame frame;
-    bool retained;
-    {
-      const LockedEntry entry = TRY(table.walk_mut(page));
-      const Pte parent = entry.get();
-      if (parent.is_empty()) return {};
-      frame = Frame::share(parent.pa());
-      retained = parent.is_retained();
-    }
-    if (!area.is_shared()) {
-      Frame copy = TRY(allocate_or_reclaim(FrameContents::Any));
-      copy.page().copy_from(frame.page());
-      frame = std::move(copy);
-    }
-    const LockedEntry entry = TRY(child_table.walk_mut(page));
-    // A truncation in between may have passed the child by, which had no page yet.
-    if (!untruncated.holds()) continue;
-    const Permission permission = retained ? Permission::none() : area.permission();
-    entry.install(std::move(frame), permission, software_bits(area),
-                  !area.is_shared() && permission.writable());
-    return {};
+  const EntryRef original = TRY(table.locate(page));
+  Frame frame;
+  bool retained;
+  {
+    const LockedEntry entry = original.lock();
+    const Pte parent = entry.get();
+    if (parent.is_empty()) return {};
+    frame = Frame::share(parent.pa());
+    retained = parent.is_retained();
   }
+  if (!area.is_shared()) {
+    Frame copy = TRY(allocate_or_reclaim(FrameContents::Any));
+    copy.page().copy_from(frame.page());
+    frame = std::move(copy);
+  }
+  const LockedEntry entry = TRY(child_table.walk_mut(page));
+  // Truncation removes the parent's page, then looks for the child's. If the parent's is gone, the child may
+  // have been passed by; if not, the child's turn comes after this lock.
+  if (original.peek().is_empty()) return {};
+  const Permission permission = retained ? Permission::none() : area.permission();
+  entry.install(std::move(frame), permission, software_bits(area),
+                !area.is_shared() && permission.writable());
+  return {};
 }
 
 }  // namespace
@@ -326,7 +334,7 @@ Result<> EagerPager::copy_pages(PageTable& table, PageTable& child_table, const 
 
 Result<EagerPager> EagerPager::fork(PageTable& table, PageTable& child_table) {
   EagerPager child;
-  // The areas first: truncation must find the child's before pages are copied to it.
+  // The areas first: truncation must find the child's, and behind the parent's, before pages are copied.
   TRY(copy_areas_to(child, child_table.space()));
   const WritersHeldBack writers(table, areas_);
   for (const VmArea& area : child.areas_.all()) {

@@ -79,7 +79,7 @@ Result<LazyPager> LazyPager::clone(Space& space) const {
 }
 
 Result<LazyPager> LazyPager::fork(PageTable& table, PageTable& child_table) {
-  // The areas first: truncation must find the child's before entries are copied to it.
+  // The areas first: truncation must find the child's, and behind the parent's, before entries are copied.
   LazyPager child = TRY(clone(child_table.space()));
   Result<> shared;
   {
