@@ -100,6 +100,7 @@ Result<StaleEntry> PageTable::unmap(Va page) {
   const std::optional<Translation> found = walk(page);
   if (!found || found->level != 0 || !page.page_aligned()) return failure(KernelError::NotMapped);
   const LockedEntry entry = TRY(walk_mut(page));
+  if (!entry.get().has_page()) return failure(KernelError::NotMapped);
   return entry.remove();
 }
 

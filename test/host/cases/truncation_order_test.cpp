@@ -7,6 +7,7 @@ namespace {
 
 constexpr std::array kEachSharing = {Sharing::Shared, Sharing::Private};
 constexpr std::array kReadAndWrite = {Access::Read, Access::Write};
+constexpr VaRange kBehind(kBoth.end(), kBoth.end() + kPageSize);
 
 }  // namespace
 
@@ -32,6 +33,7 @@ TEST_CASE(
   const std::size_t orders = run_all_orders<LazyPager>(
       Sharing::Shared, Other::Faults,
       [](Stage<LazyPager>& stage) {
+        CHECK(stage.file->page(0).has_value());
         stage.map(kBoth);
         stage.file->grow(2 * kPageSize);
       },
@@ -162,6 +164,29 @@ TEST_CASE(
           if (!succeeded) CHECK(moved.error() == KernelError::OutOfMemory);
         },
         kElsewhere + kPageSize);
+    CHECK(orders > 1);
+  }
+}
+
+TEST_CASE("mprotect that runs out of memory takes back what truncation may have taken, in any order") {
+  bool succeeded = false;
+  for (std::uint64_t allocation = 1; !succeeded; ++allocation) {
+    CAPTURE(allocation);
+    const std::size_t orders = run_all_orders<EagerPager>(
+        Sharing::Shared, Other::ChangesMappings,
+        [](Stage<EagerPager>& stage) {
+          grow(stage);
+          stage.map(kSecond, Permission::none());
+          CHECK(stage.mm.mmap(kBehind.start(), kBehind.size(), Permission::none(), {.fixed = true})
+                    .has_value());
+        },
+        [&](Stage<EagerPager>& stage) {
+          Machine::current().fail_allocation(allocation);
+          const Result<> changed = stage.mm.protect(VaRange(kGoes, kBehind.end()), Permission::read_write());
+          Machine::current().fail_allocation(0);
+          succeeded = changed.has_value();
+          if (!succeeded) CHECK(changed.error() == KernelError::OutOfMemory);
+        });
     CHECK(orders > 1);
   }
 }
