@@ -11,7 +11,7 @@
 //   #undef std
 //
 // Whatever the source includes must have been included before, but for the protocol's own header, which must
-// not.
+// not. A source that two tests compile needs two namespaces.
 
 #include <atomic>
 
