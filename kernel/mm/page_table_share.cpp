@@ -30,6 +30,10 @@ Result<Pte> fill_with_table(Pa parent, PteSlot entry) noexcept {
   Pte seen;
   const Pte filled = Pte::table(frame.pa());
   if (!entry.compare_exchange(seen, filled)) return seen;
+  // Truncation skips tables that are not there, without a lock. So whoever makes one asks for truncations
+  // afterwards, truncation looks for tables after it has counted itself (RegularFile::unmap_beyond), and one
+  // of the two sees the other.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
   static_cast<void>(frame.leak());
   platform::frame_info(parent).tag.fetch_add(1, std::memory_order_relaxed);
   return filled;

@@ -69,6 +69,7 @@ bool RegularFile::is_mapped_shared() const {
 }
 
 void RegularFile::unmap_beyond(std::uint64_t size) {
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // against who makes a table: tables::fill_with_table
   const SpinGuard guard(mappings_lock_);
   for (VmArea& area : mappings_) {
     const VaRange part = mapped_part(area, first_page_beyond(size), UINT64_MAX);
