@@ -124,7 +124,8 @@ def test_panic(guest, cpus):
 def test_panic_while_panicking(guest):
     """A report that traps before it has said why still tells what began it"""
     machine = guest.start(cpus=2, append="panic=report")
-    machine.expect(r"(?m)^faultline: panic while panicking; the first: breakpoint at pc 0x[0-9a-f]+, stval 0x0: "
+    # An ebreak may leave its address in stval, or 0 (privileged architecture, 12.1.9).
+    machine.expect(r"(?m)^faultline: panic while panicking; the first: breakpoint at pc (0x[0-9a-f]+), stval (0x0|\1): "
                    r"asked for by the boot arguments$")
     assert machine.wait() != 0, "a panic ends QEMU with status 0"
 
@@ -180,21 +181,23 @@ def test_uncommon_boards(guest):
 @parameters(options=["-M virt,aia=aplic", "-M virt,aia=aplic-imsic"])
 def test_interrupt_controller_that_is_not_supported(guest, options):
     """A board without a PLIC is refused in one line that names what it has, not after the disk's patience"""
-    guest.expect_end(r"(?m)^faultline: interrupt controller riscv,aplic is not supported, only a PLIC is$",
+    guest.expect_end(r"(?m)^faultline: interrupt controller (riscv|qemu),aplic is not supported, only a PLIC is$",
                      extra=options.split())
-
-
-@parameters(missing=["f=off,d=off", "d=off"])
-def test_harts_without_floating_point(guest, missing):
-    """A hart without F or D is refused in one line, not with a panic at the first program"""
-    guest.expect_end(r"(?m)^faultline: hart \d cannot run programs: no floating-point registers", extra=[
-        "-cpu", f"rv64,{missing}"])
 
 
 def emulator_version():
     """QEMU's version as numbers."""
     output = subprocess.run(["qemu-system-riscv64", "--version"], capture_output=True, text=True, check=True).stdout
     return tuple(int(number) for number in output.split("version ")[1].split()[0].split(".")[:2])
+
+
+@parameters(missing=["f=off,d=off", "d=off"])
+def test_harts_without_floating_point(guest, missing):
+    """A hart without F or D is refused in one line, not with a panic at the first program"""
+    # Zfa, which needs F, is there by default since QEMU 8.
+    without = f"rv64,{missing},zfa=off" if emulator_version() >= (8, 0) else f"rv64,{missing}"
+    guest.expect_end(r"(?m)^faultline: hart \d cannot run programs: no floating-point registers",
+                     extra=["-cpu", without])
 
 
 def test_two_sockets(guest):

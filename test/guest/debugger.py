@@ -43,10 +43,11 @@ SESSION = [
     ("walk $pc", r"page 0x\w+ VR-XU-A.*\n0x\w+ is physical"),
     ("vmmap", r"r-xp .*file"),
     ("harts", r"gdb thread \d+ +user"),
-    # From the kernel through the trap into the program that called it.
+    # From the kernel through the trap into the program that called it, at least to the function that did. Behind that,
+    # gdb needs the program's stack, which QEMU does not read in the kernel's mode.
     ("tbreak handle_system_call", r"[Bb]reakpoint 3"),
     ("continue", r"(?s)hit Temporary breakpoint 3"),
-    ("backtrace", r"(?s)#0 +.*handle_system_call.*<signal handler called>.* main \(.*user/bin/init\.c:\d+"),
+    ("backtrace", r"(?s)#0 +.*handle_system_call.*<signal handler called>.*\n#2 +0x0{6}[0-9a-f]{10} in \w+ \("),
     # The functions that the interface names are those that run: init forks the shell, and one of them writes.
     ("tbreak do_copy_on_write", r"[Bb]reakpoint 4"),
     ("continue", r"(?s)hit Temporary breakpoint 4.*do_copy_on_write.*\n\d+\t"),

@@ -63,7 +63,9 @@ def check_refused(compiler, path):
 
 def check_undefined(nm, objects, sanitized):
     """What the objects together leave undefined beyond what they may, or None."""
-    listing = subprocess.run([nm, "--demangle", "--no-sort", *objects], capture_output=True, text=True, check=True)
+    listing = subprocess.run([nm, "--demangle", "--no-sort", *objects], capture_output=True, text=True)
+    if listing.returncode != 0:
+        return f"{nm}: {listing.stderr}"
     defined, undefined = set(), set()
     for line in listing.stdout.splitlines():
         entry = re.match(r"^(?:[0-9a-f]+| +) ([A-Za-z]) (.+)$", line)
