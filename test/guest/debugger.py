@@ -48,8 +48,9 @@ SESSION = [
     ("tbreak handle_system_call", r"[Bb]reakpoint 3"),
     ("continue", r"(?s)hit Temporary breakpoint 3"),
     ("backtrace", r"(?s)#0 +.*handle_system_call.*<signal handler called>.*\n#2 +0x0{6}[0-9a-f]{10} in \w+ \("),
-    # The functions that the interface names are those that run: init forks the shell, and one of them writes.
-    ("tbreak do_copy_on_write", r"[Bb]reakpoint 4"),
+    # The functions that the interface names are those that run: init forks the shell, and one of them writes. (The kernel
+    # may write to a page of theirs, too, which is no fault.)
+    ('tbreak do_copy_on_write if $_any_caller_matches("handle_user_page_fault", 12)', r"[Bb]reakpoint 4"),
     ("continue", r"(?s)hit Temporary breakpoint 4.*do_copy_on_write.*\n\d+\t"),
     ("backtrace", r"(?s)#0 +.*do_copy_on_write.*handle_page_fault.*handle_user_page_fault"
                   r".*handle_user_trap.*<signal handler called>.*\n#\d+ +0x0000[0-9a-f]{12} in \w+ \("),
