@@ -67,7 +67,8 @@ $(BUILD)/user/bin/%: $(BUILD)/user/debug/%
 	@mkdir -p $(@D)
 	$(Q)$(TOOLPREFIX)strip -o $@ $<
 
-.SECONDARY: $(USER_NAMES:%=$(BUILD)/user/debug/%) $(USER_OBJECTS) $(USER_SHELL_OBJECTS)
+# Mentioned, so that they are not intermediate to make (kernel/kernel.mk).
+$(USER_NAMES:%=$(BUILD)/user/debug/%) $(USER_OBJECTS) $(USER_SHELL_OBJECTS): | user/user.mk
 
 # The shell and the tools for the machine this runs on, where test/user tries them without a kernel.
 USER_HOST_SOURCES := $(filter user/bin/% user/demo/%,$(USER_C_SOURCES))
