@@ -118,8 +118,7 @@ $(BUILD)/kernel-%.elf: $$(call kernel_objects,$$*) $(BUILD)/kernel-%/objects \
 	$(link) $(own)/symbols.o -o $@
 	$(symbols) $@ | cmp - $(own)/symbols.S
 
-# What only pattern rules mention is intermediate to make: it would remove it, and make 4.4 does not always
-# make it. So all are mentioned here.
+# What only pattern rules mention is intermediate to make, which would remove it. So all are mentioned here.
 $(KERNEL_OBJECTS): $(KERNEL_FLAGS_FILE)
 $(KERNEL_NAMES:%=$(BUILD)/kernel-%/objects): FORCE
 -include $(KERNEL_OBJECTS:.o=.d)
