@@ -44,7 +44,7 @@ void begin_to_end(HeldLease& held, Lease target) {
   if (held.ending() && (held.target == Lease::None || target != Lease::None)) return;
   const std::size_t seconds = lease_break_time();
   if (!held.ending() && seconds != 0)
-    held.deadline = clock::now() + clock::from_nanoseconds(seconds * 1'000'000'000);
+    held.deadline = clock::now() + clock::from_nanoseconds(seconds * kNanosecondsPerSecond);
   held.target = target;
   held.file.signals().tell(FileEvent::Message, held.descriptor);
 }

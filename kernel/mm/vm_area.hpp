@@ -167,7 +167,6 @@ class AreaSequence {
   AreaSequence(VmArea* first, Va end) : first_(first), end_(end) {}
   Iterator begin() const { return Iterator(first_, end_); }
   std::default_sentinel_t end() const { return {}; }
-  bool empty() const { return begin() == end(); }
 
  private:
   VmArea* first_;

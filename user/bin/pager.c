@@ -8,10 +8,8 @@ enum { kFailed = 125 };  // of this program itself, as env and nice have it
 
 // The kernel's pagers, one a line, and "* " before the one that this program runs under.
 static void list_pagers(const char* pagers) {
-  char own[256] = "";
-  char name[64] = "";
-  if (read_small_file(kOwn, own, sizeof own) <= 0 || sscanf(own, "pager %63s", name) != 1)
-    err(kFailed, "%s", kOwn);
+  char name[kPagerNameSize];
+  if (!find_pager("self", name)) err(kFailed, "%s", kOwn);
   for (const char* line = pagers; *line != '\0';) {
     int length = (int)strcspn(line, "\n");
     bool current = (size_t)length == strlen(name) && strncmp(line, name, (size_t)length) == 0;

@@ -29,3 +29,14 @@ static inline long long find_number(const char* text, const char* name) {
   }
   return -1;
 }
+
+enum { kPagerNameSize = 32 };
+
+// The memory policy of a process, by its number or "self". False, with errno set, where the kernel tells
+// none.
+static inline bool find_pager(const char* process, char name[static kPagerNameSize]) {
+  char path[128];
+  char text[256];
+  snprintf(path, sizeof path, "/proc/%s/pager", process);
+  return read_small_file(path, text, sizeof text) > 0 && sscanf(text, "pager %31s", name) == 1;
+}

@@ -10,7 +10,7 @@ struct ProcessInfo {
   unsigned long long virtual_bytes;
   long long resident_pages;
   char name[64];
-  char pager[32];  // the policy of its memory; only Faultline tells
+  char pager[kPagerNameSize];  // the policy of its memory; only Faultline tells
 };
 
 // /proc/PID/stat has the name in parentheses, and the name may hold anything, parentheses included.
@@ -45,14 +45,6 @@ static void print_command(const struct ProcessInfo* info) {
   puts(line);
 }
 
-static void find_pager(struct ProcessInfo* info) {
-  char path[64];
-  char text[256];
-  snprintf(path, sizeof path, "/proc/%d/pager", info->pid);
-  if (read_small_file(path, text, sizeof text) <= 0 || sscanf(text, "pager %31s", info->pager) != 1)
-    strcpy(info->pager, "-");
-}
-
 static void print_process(int pid) {
   char path[64];
   char text[1024];
@@ -63,7 +55,8 @@ static void print_process(int pid) {
     warnx("%s: unknown format", path);
     return;
   }
-  find_pager(&info);
+  snprintf(path, sizeof path, "%d", pid);
+  if (!find_pager(path, info.pager)) strcpy(info.pager, "-");
   unsigned long long hundredths = info.ticks * 100 / (unsigned long long)sysconf(_SC_CLK_TCK);
   printf("%5d %5d %c %9llu %8lld %4llu:%02llu.%02llu %-7s ", info.pid, info.parent, info.state,
          info.virtual_bytes / 1024, info.resident_pages * (sysconf(_SC_PAGESIZE) / 1024), hundredths / 6000,

@@ -2,6 +2,7 @@
 // other processes, and how much would be copied when written.
 #include <inttypes.h>
 
+#include "user/bin/proc.h"
 #include "user/demo/pagemap.h"
 
 struct Pages {
@@ -55,17 +56,6 @@ static void print_pages(const struct Pagemap* map, const struct Pages* pages) {
   }
 }
 
-// On Faultline, the policy that the memory is under.
-static void print_pager(const char* process) {
-  char path[64];
-  char name[32];
-  snprintf(path, sizeof path, "/proc/%s/pager", process);
-  FILE* pager = fopen(path, "r");
-  if (pager == NULL) return;
-  if (fscanf(pager, "pager %31s", name) == 1) printf("pager: %s\n", name);
-  fclose(pager);
-}
-
 static int print_map(const char* process) {
   char path[64];
   snprintf(path, sizeof path, "/proc/%s/maps", process);
@@ -74,7 +64,8 @@ static int print_map(const char* process) {
   struct Pagemap map = open_pagemap(process);
   if (map.fd < 0) warn("/proc/%s/pagemap", process);
 
-  print_pager(process);
+  char pager[kPagerNameSize];
+  if (find_pager(process, pager)) printf("pager: %s\n", pager);
   printf("%-25s %-4s %10s %9s %8s %8s  %s\n", "range", "perm", "size KiB", "resident", "shared", "COW",
          "file");
   struct Pages total = {0};

@@ -6,20 +6,11 @@
 
 #include "common/pages.h"
 #include "common/threads.h"
+#include "common/turns.h"
 
 // The superuser may do everything, so what permissions forbid is tried as somebody else.
 static void become_ordinary(void) {
   if (geteuid() == 0) REQUIRE(setresuid(1000, 1000, 1000) == 0);
-}
-
-static void wait_until_asleep(pid_t process) {
-  char path[64], state = 0;
-  snprintf(path, sizeof path, "/proc/%d/stat", process);
-  while (state != 'S') {
-    FILE* file = fopen(path, "r");
-    REQUIRE(file && fscanf(file, "%*d (%*[^)]) %c", &state) == 1);
-    fclose(file);
-  }
 }
 
 TEST(lowest_descriptor, "a new descriptor is the lowest that is free, from the one on that F_DUPFD names") {

@@ -3,41 +3,16 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
+#include "common/signals.h"
 #include "common/turns.h"
-
-static sigset_t block(int number) {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, number);
-  REQUIRE(sigprocmask(SIG_BLOCK, &set, NULL) == 0);
-  return set;
-}
-
-static bool is_pending(int number) {
-  sigset_t pending;
-  REQUIRE(sigpending(&pending) == 0);
-  return sigismember(&pending, number);
-}
 
 // The signal that waits for this process; it is blocked.
 static siginfo_t take(int number) {
-  sigset_t set;
+  sigset_t set = set_of(number);
   siginfo_t info = {0};
-  sigemptyset(&set);
-  sigaddset(&set, number);
   struct timespec now = {0, 0};
   if (sigtimedwait(&set, &info, &now) != number) FAIL("signal %d does not wait", number);
   return info;
-}
-
-static void wait_until_asleep(pid_t process) {
-  char path[64], state = 0;
-  snprintf(path, sizeof path, "/proc/%d/stat", process);
-  while (state != 'S') {
-    FILE* file = fopen(path, "r");
-    REQUIRE(file && fscanf(file, "%*d (%*[^)]) %c", &state) == 1);
-    fclose(file);
-  }
 }
 
 static void add_flag(int fd, int flag) { REQUIRE(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | flag) == 0); }

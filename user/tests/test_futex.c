@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 
 #include "common/threads.h"
+#include "common/turns.h"
 
 static long futex(uint32_t* word, int operation, uint32_t value, const void* timeout, uint32_t* second,
                   uint32_t third) {
@@ -264,15 +265,6 @@ static void* sleep_or_spin(void* argument) {
   return NULL;
 }
 
-static char state_of(pid_t process) {
-  char path[64], text[512] = {0};
-  snprintf(path, sizeof path, "/proc/%d/stat", process);
-  int fd = open(path, O_RDONLY);
-  REQUIRE(fd >= 0 && read(fd, text, sizeof text - 1) > 0);
-  close(fd);
-  return *(strrchr(text, ')') + 2);
-}
-
 TEST(main_state, "the state of a process is that of its first thread, whatever the others do") {
   int told[2];
   REQUIRE(pipe(told) == 0);
@@ -284,7 +276,7 @@ TEST(main_state, "the state of a process is that of its first thread, whatever t
   }
   char byte;
   REQUIRE(read(told[0], &byte, 1) == 1);
-  while (state_of(child) != 'S') sched_yield();
+  wait_until_asleep(child);
   kill(child, SIGKILL);
   tap_wait(child);
 }

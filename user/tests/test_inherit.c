@@ -5,26 +5,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-#include "common/tap.h"
-
-static volatile sig_atomic_t seen;
-static void count(int number) {
-  (void)number;
-  seen++;
-}
-
-static sigset_t set_of(int number) {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, number);
-  return set;
-}
-
-static bool is_pending(int number) {
-  sigset_t pending;
-  REQUIRE(sigpending(&pending) == 0);
-  return sigismember(&pending, number);
-}
+#include "common/signals.h"
 
 static bool is_blocked(int number) {
   sigset_t blocked;
@@ -136,14 +117,14 @@ TEST(identities,
 
 TEST(fork_under_signals,
      "signals that come during fork are all handled, and fork makes one child each time") {
-  struct sigaction action = {.sa_handler = count};
+  struct sigaction action = {.sa_handler = note_signal};
   REQUIRE(sigaction(SIGUSR1, &action, NULL) == 0);
   pid_t target = getpid();
   pid_t sender = tap_fork();
   if (sender == 0)
     for (;;) kill(target, SIGUSR1);
   // Until the signals do come.
-  while (seen == 0) sched_yield();
+  while (signals_seen == 0) sched_yield();
   for (int i = 0; i < 50; i++) {
     pid_t child = fork();
     REQUIRE(child >= 0);
@@ -246,10 +227,10 @@ TEST(user_mode, "a signal reaches a thread that computes and never enters the ke
   REQUIRE(pipe(ready) == 0);
   pid_t child = tap_fork();
   if (child == 0) {
-    struct sigaction action = {.sa_handler = count};
+    struct sigaction action = {.sa_handler = note_signal};
     REQUIRE(sigaction(SIGUSR1, &action, NULL) == 0);
     REQUIRE(write(ready[1], "r", 1) == 1);
-    while (seen == 0) {
+    while (signals_seen == 0) {
     }
     tap_exit();
   }
@@ -260,7 +241,7 @@ TEST(user_mode, "a signal reaches a thread that computes and never enters the ke
 }
 
 TEST(pending_before_sleep, "a signal that is pending already ends the sleep of the call that lets it in") {
-  struct sigaction action = {.sa_handler = count};
+  struct sigaction action = {.sa_handler = note_signal};
   REQUIRE(sigaction(SIGUSR1, &action, NULL) == 0);
   sigset_t set = set_of(SIGUSR1), none;
   sigemptyset(&none);
@@ -268,12 +249,13 @@ TEST(pending_before_sleep, "a signal that is pending already ends the sleep of t
   for (int i = 0; i < 10; i++) {
     REQUIRE(raise(SIGUSR1) == 0);
     CHECK_ERR(sigsuspend(&none), EINTR);
-    CHECK_EQ(seen, i + 1);
+    CHECK_EQ(signals_seen, i + 1);
   }
 }
 
 TEST(one_shot_flags, "SA_RESETHAND puts the default back and keeps the flags and the mask") {
-  struct sigaction action = {.sa_handler = count, .sa_flags = SA_RESETHAND | SA_SIGINFO | SA_RESTART}, after;
+  struct sigaction action = {.sa_handler = note_signal, .sa_flags = SA_RESETHAND | SA_SIGINFO | SA_RESTART},
+                   after;
   action.sa_mask = set_of(SIGUSR2);
   REQUIRE(sigaction(SIGUSR1, &action, NULL) == 0);
   REQUIRE(raise(SIGUSR1) == 0);

@@ -2,37 +2,9 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 
+#include "common/locks.h"
 #include "common/pages.h"
 #include "common/turns.h"
-
-static int open_file(void) {
-  int fd = open(tap_path("file"), O_RDWR | O_CREAT, 0644);
-  REQUIRE(fd >= 0);
-  return fd;
-}
-
-static volatile sig_atomic_t signals_seen;
-static void note_signal(int number) {
-  (void)number;
-  signals_seen++;
-}
-
-// Returns when the process sleeps in the kernel.
-static void wait_until_asleep(pid_t process) {
-  char path[64], text[256];
-  snprintf(path, sizeof path, "/proc/%d/stat", process);
-  for (;;) {
-    int fd = open(path, O_RDONLY);
-    REQUIRE(fd >= 0);
-    ssize_t n = read(fd, text, sizeof text - 1);
-    close(fd);
-    REQUIRE(n > 0);
-    text[n] = '\0';
-    const char* end = strrchr(text, ')');
-    REQUIRE(end && end[2] != 'Z');
-    if (end[2] == 'S') return;
-  }
-}
 
 static int set_lock(int fd, int command, int type, int whence, off_t start, off_t length) {
   struct flock lock = {.l_type = (short)type, .l_whence = (short)whence, .l_start = start, .l_len = length};

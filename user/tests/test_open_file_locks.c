@@ -1,30 +1,9 @@
 // Locks of ranges that belong to an open file (F_OFD_SETLK), and how they meet those of processes.
 #include <sys/wait.h>
 
+#include "common/locks.h"
 #include "common/pages.h"
 #include "common/turns.h"
-
-static int open_file(void) {
-  int fd = open(tap_path("file"), O_RDWR | O_CREAT, 0644);
-  REQUIRE(fd >= 0);
-  return fd;
-}
-
-static volatile sig_atomic_t signals_seen;
-static void note_signal(int number) {
-  (void)number;
-  signals_seen++;
-}
-
-static void wait_until_asleep(pid_t process) {
-  char path[64], state = 0;
-  snprintf(path, sizeof path, "/proc/%d/stat", process);
-  while (state != 'S') {
-    FILE* file = fopen(path, "r");
-    REQUIRE(file && fscanf(file, "%*d (%*[^)]) %c", &state) == 1);
-    fclose(file);
-  }
-}
 
 static int set_lock(int fd, int command, int type, off_t start, off_t length) {
   struct flock lock = {.l_type = (short)type, .l_whence = SEEK_SET, .l_start = start, .l_len = length};

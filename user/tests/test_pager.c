@@ -5,6 +5,7 @@ static int run_under(int argc, char** argv);
 
 #include "common/pages.h"
 #include "common/proc_text.h"
+#include "common/turns.h"
 
 static const char* const own_pager = "/proc/self/pager";
 
@@ -121,19 +122,13 @@ TEST(names, "a name of the list is taken with white space around it, anything el
 }
 
 static void write_for_another(const char* name) {
-  int end[2];
-  char path[64], byte;
-  REQUIRE(pipe(end) == 0);
-  pid_t child = tap_fork();
-  if (child == 0) {
-    close(end[1]);
-    REQUIRE(read(end[0], &byte, 1) == 0);
-    tap_exit();
-  }
-  close(end[0]);
+  int release;
+  char path[64];
+  pid_t child = fork_held(&release);
+  if (child == 0) tap_exit();
   snprintf(path, sizeof path, "/proc/%d/pager", child);
   CHECK_EQ(write_word(path, name), EPERM);
-  close(end[1]);
+  close(release);
   tap_join(child);
 }
 

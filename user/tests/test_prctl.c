@@ -6,15 +6,8 @@
 
 #define TAP_HELPER_MAIN(argc, argv) run_helper(argc, argv)
 static int run_helper(int argc, char** argv);
+#include "common/signals.h"
 #include "common/turns.h"
-
-static sigset_t block(int number) {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, number);
-  REQUIRE(sigprocmask(SIG_BLOCK, &set, NULL) == 0);
-  return set;
-}
 
 static int death_signal(void) {
   int number = -1;
@@ -167,8 +160,8 @@ static pid_t make_orphan(int* release) {
   return orphan;
 }
 
-TEST(subreaper, "PR_SET_CHILD_SUBREAPER: orphaned descendants become children, and are waited for") {
-  become_subreaper();
+// An orphan below this process becomes its child, and is waited for.
+static void adopt_orphan(void) {
   pid_t self = getpid();
   int release;
   pid_t orphan = make_orphan(&release);
@@ -179,6 +172,11 @@ TEST(subreaper, "PR_SET_CHILD_SUBREAPER: orphaned descendants become children, a
   CHECK_EQ(waitpid(orphan, NULL, WNOHANG), 0);
   close(release);
   tap_join(orphan);
+}
+
+TEST(subreaper, "PR_SET_CHILD_SUBREAPER: orphaned descendants become children, and are waited for") {
+  become_subreaper();
+  adopt_orphan();
 }
 
 // A child that leaves an ended child of its own, which ended with 42, behind; returns that one's number.
@@ -226,15 +224,7 @@ TEST(subreaper_nearest, "the nearest ancestor that asked adopts; children do not
     CHECK_EQ(adopts_orphans(), 0);
     CHECK_OK(prctl(PR_SET_CHILD_SUBREAPER, 1));
     CHECK_EQ(adopts_orphans(), 1);
-    pid_t self = getpid();
-    int release;
-    pid_t orphan = make_orphan(&release);
-    if (orphan == 0) {
-      CHECK_EQ(getppid(), self);
-      tap_exit();
-    }
-    close(release);
-    tap_join(orphan);
+    adopt_orphan();
     tap_exit();
   }
   tap_join(nearer);

@@ -5,6 +5,7 @@
 
 #include "common/fault.h"
 #include "common/pages.h"
+#include "common/signals.h"
 #include "common/threads.h"
 
 static volatile sig_atomic_t caught;  // how often
@@ -27,13 +28,6 @@ static void handle(int signal_number, void (*handler)(int, siginfo_t*, void*), i
   action.sa_sigaction = handler;
   action.sa_flags = SA_SIGINFO | flags;
   REQUIRE(sigaction(signal_number, &action, NULL) == 0);
-}
-
-static sigset_t set_of(int signal_number) {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, signal_number);
-  return set;
 }
 
 static void change_mask(int how, int signal_number) {

@@ -144,51 +144,48 @@ TEST_CASE_TEMPLATE("mremap carries no page past truncation, in any order", P, La
   }
 }
 
-TEST_CASE(
-    "mremap that makes pages makes none that truncation takes away, and if memory runs out frees no table in "
-    "which truncation looks for pages, in any order") {
+/// All orders of truncation and of an attempt at what takes memory, which lacks it once at each place in
+/// turn.
+void run_all_orders_failing_in_turn(auto&& prepare, auto&& attempt, Va page = kGoes) {
   bool succeeded = false;
   for (std::uint64_t allocation = 1; !succeeded; ++allocation) {
     CAPTURE(allocation);
     const std::size_t orders = run_all_orders<EagerPager>(
         Sharing::Shared, Other::ChangesMappings,
-        [](Stage<EagerPager>& stage) {
+        [&](Stage<EagerPager>& stage) {
           grow(stage);
-          stage.map(kFirst);
+          prepare(stage);
         },
         [&](Stage<EagerPager>& stage) {
           Machine::current().fail_allocation(allocation);
-          const Result<VaRange> moved = stage.move(kFirst, 2 * kPageSize);
+          const auto done = attempt(stage);
           Machine::current().fail_allocation(0);
-          succeeded = moved.has_value();
-          if (!succeeded) CHECK(moved.error() == KernelError::OutOfMemory);
+          succeeded = done.has_value();
+          if (!succeeded) CHECK(done.error() == KernelError::OutOfMemory);
         },
-        kElsewhere + kPageSize);
+        page);
     CHECK(orders > 1);
   }
 }
 
+TEST_CASE(
+    "mremap that makes pages makes none that truncation takes away, and if memory runs out frees no table in "
+    "which truncation looks for pages, in any order") {
+  run_all_orders_failing_in_turn([](Stage<EagerPager>& stage) { stage.map(kFirst); },
+                                 [](Stage<EagerPager>& stage) { return stage.move(kFirst, 2 * kPageSize); },
+                                 kElsewhere + kPageSize);
+}
+
 TEST_CASE("mprotect that runs out of memory takes back what truncation may have taken, in any order") {
-  bool succeeded = false;
-  for (std::uint64_t allocation = 1; !succeeded; ++allocation) {
-    CAPTURE(allocation);
-    const std::size_t orders = run_all_orders<EagerPager>(
-        Sharing::Shared, Other::ChangesMappings,
-        [](Stage<EagerPager>& stage) {
-          grow(stage);
-          stage.map(kSecond, Permission::none());
-          CHECK(stage.mm.mmap(kBehind.start(), kBehind.size(), Permission::none(), {.fixed = true})
-                    .has_value());
-        },
-        [&](Stage<EagerPager>& stage) {
-          Machine::current().fail_allocation(allocation);
-          const Result<> changed = stage.mm.protect(VaRange(kGoes, kBehind.end()), Permission::read_write());
-          Machine::current().fail_allocation(0);
-          succeeded = changed.has_value();
-          if (!succeeded) CHECK(changed.error() == KernelError::OutOfMemory);
-        });
-    CHECK(orders > 1);
-  }
+  run_all_orders_failing_in_turn(
+      [](Stage<EagerPager>& stage) {
+        stage.map(kSecond, Permission::none());
+        CHECK(
+            stage.mm.mmap(kBehind.start(), kBehind.size(), Permission::none(), {.fixed = true}).has_value());
+      },
+      [](Stage<EagerPager>& stage) {
+        return stage.mm.protect(VaRange(kGoes, kBehind.end()), Permission::read_write());
+      });
 }
 
 TEST_CASE("contents that start over are written to no page that truncation takes away, in any order") {

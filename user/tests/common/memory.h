@@ -59,7 +59,8 @@ TAP_UNUSED static void require_quiet_machine(void) {
 }
 
 // True once no more memory is in use than was `before`. A process is reaped before the last of its frames is
-// back, and an orphan by init when that gets its turn, so a difference has half a minute to go away by itself.
+// back, and an orphan by init when that gets its turn, so a difference has half a minute to go away by
+// itself.
 TAP_UNUSED static bool memory_returns(struct memory_in_use before) {
   uint64_t limit = tap_nanoseconds() + UINT64_C(30000000000);
   do {

@@ -1,4 +1,5 @@
-// A parent and a child that wait for each other: for a token in a pipe, or for its end.
+// A parent and a child that wait for each other: for a token in a pipe, for its end, or until the other
+// sleeps.
 #pragma once
 
 #include "tap.h"
@@ -19,6 +20,23 @@ TAP_UNUSED static void pass_turn(int fd) { REQUIRE(write(fd, "t", 1) == 1); }
 TAP_UNUSED static void await_turn(int fd) {
   char token;
   REQUIRE(read(fd, &token, 1) == 1);
+}
+
+// Returns when the process sleeps in the kernel.
+TAP_UNUSED static void wait_until_asleep(pid_t process) {
+  char path[64], text[256];
+  snprintf(path, sizeof path, "/proc/%d/stat", process);
+  for (;;) {
+    int fd = open(path, O_RDONLY);
+    REQUIRE(fd >= 0);
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    REQUIRE(n > 0);
+    text[n] = '\0';
+    const char* end = strrchr(text, ')');
+    REQUIRE(end && end[2] != 'Z');
+    if (end[2] == 'S') return;
+  }
 }
 
 // Forks a child that does nothing until the parent closes `*release`: then it comes back with 0.
